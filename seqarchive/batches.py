@@ -1,0 +1,388 @@
+"""Batches: one SQLite transaction each, the single point at which a change becomes visible.
+
+An open batch holds SQLite's write lock; nobody sees its rows until ``commit``. Left without it,
+whatever the reason, nothing of the batch remains.
+"""
+
+from __future__ import annotations
+
+import enum
+import getpass
+import json
+import socket
+import sqlite3
+import time
+from contextlib import closing
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+from . import namespaces, schema
+from .errors import AliasConflict, ReadOnly, SeqArchiveError
+from .identifiers import Alias, digest_text
+from .shards import ShardFiles
+from .version import __version__
+
+#: Bound parameters of one statement: below SQLite's oldest limit, 999.
+_PARAMETERS = 900
+
+
+class OnConflict(enum.Enum):
+    """What to do when an alias already means another sequence."""
+
+    ERROR = "error"
+    KEEP = "keep"
+    REPLACE = "replace"
+
+
+class AliasRow(NamedTuple):
+    """One alias to add: what it shall mean, and which record says so."""
+
+    alias: str
+    namespace_id: int
+    sequence_id: int
+    source: str
+    line: int
+
+
+class SequenceRow(NamedTuple):
+    """A row of ``sequences``, as the table has it, less the batch."""
+
+    id: int
+    digest: bytes
+    md5: bytes
+    sha1: bytes
+    length: int
+    letters: int
+    shard_id: int | None
+    offset: int | None
+
+
+class AliasCounts:
+    """What became of the aliases that were added."""
+
+    def __init__(self) -> None:
+        self.added = 0
+        self.known = 0
+        self.kept = 0
+        self.moved = 0
+        self.conflicts: list[str] = []
+
+
+def connect_for_writing(database: Path | None) -> sqlite3.Connection:
+    """Open the database of an instance (in memory if None) for its one writer, and migrate it.
+
+    Raises:
+        ReadOnly: The file or the medium cannot be written.
+    """
+    # Thread affinity is off because a load's storing lane uses it; never two at a time.
+    name = ":memory:" if database is None else str(database)
+    connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=60)
+    try:
+        connection.execute("PRAGMA cache_size = -65536")
+        # FULL: with NORMAL, a commit in WAL mode may not survive a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        schema.migrate(connection)
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if "readonly" in str(error) or "unable to open" in str(error):
+            raise ReadOnly(f"{name} cannot be written ({error})") from None
+        raise
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class Batch:
+    """One change of an instance, all of it or nothing.
+
+    Args:
+        connection: From ``connect_for_writing``; the caller holds the writer's lock.
+        kind: What is done: ``load``, ``import-aliases``, ...
+        namespace: The namespace that the user gave, if any.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, kind: str, namespace: str | None = None
+    ) -> None:
+        self.connection = connection
+        self._kind = kind
+        self._namespace = namespace
+        self.id = 0
+        self.created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self.aliases = AliasCounts()
+        self.n_sequences = 0
+        self.n_residues = 0
+        self._first_sequence = self._next_sequence = 0
+        self._next_shard = 0
+
+    def __enter__(self) -> Batch:
+        self.connection.execute("BEGIN IMMEDIATE")
+        self.id = self._next("batches")
+        self._first_sequence = self._next_sequence = self._next("sequences")
+        self._next_shard = self._next("shards")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+    def _next(self, table: str) -> int:
+        (last,) = self.connection.execute(f"SELECT max(id) FROM {table}").fetchone()
+        return 1 + (last or 0)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether there were no sequences before this batch."""
+        return self._first_sequence == 1
+
+    # --- sequences --------------------------------------------------------------------------
+
+    def new_sequence_id(self) -> int:
+        """An id for a sequence that this batch will add."""
+        self._next_sequence += 1
+        return self._next_sequence - 1
+
+    def new_shard_id(self) -> int:
+        """An id for a shard that this batch will add."""
+        self._next_shard += 1
+        return self._next_shard - 1
+
+    def known_sequences(self, digests: Sequence[bytes]) -> dict[bytes, int]:
+        """The ids of those sequences that are there already, this batch's rows included."""
+        found: dict[bytes, int] = {}
+        for at in range(0, len(digests), _PARAMETERS):
+            some = digests[at : at + _PARAMETERS]
+            marks = ",".join("?" * len(some))
+            found.update(
+                self.connection.execute(
+                    f"SELECT digest, id FROM sequences WHERE digest IN ({marks})", some
+                )
+            )
+        return found
+
+    def add_sequences(self, rows: Iterable[SequenceRow]) -> None:
+        """Add sequences that are not there yet."""
+        rows = list(rows)
+        self.connection.executemany(
+            "INSERT INTO sequences (id, digest, md5, sha1, length, letters, shard_id, offset,"
+            f" batch_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, {self.id})",
+            rows,
+        )
+        self.n_sequences += len(rows)
+        self.n_residues += sum(row.length for row in rows)
+
+    def add_shard(self, shard_id: int, path: str, files: ShardFiles) -> None:
+        """Add a published shard."""
+        self.connection.execute(
+            "INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                shard_id,
+                self.id,
+                path,
+                files.size_bytes,
+                files.sha256,
+                files.fai_bytes,
+                files.fai_sha256,
+                files.gzi_bytes,
+                files.gzi_sha256,
+                files.first_digest,
+                files.n_sequences,
+                files.n_residues,
+            ),
+        )
+
+    def add_sha256(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        """Record the SHA-256 of sequences."""
+        self.connection.executemany("INSERT OR REPLACE INTO sha256 VALUES (?, ?)", rows)
+
+    def mark_circular(self, sequence_id: int) -> None:
+        """Record that a sequence is a circular molecule."""
+        self.connection.execute(
+            "INSERT OR IGNORE INTO circular VALUES (?, ?)", (sequence_id, self.id)
+        )
+
+    # --- aliases ----------------------------------------------------------------------------
+
+    def namespace_id(self, namespace: str) -> int:
+        """The id of a canonical namespace, new or in whatever spelling it has here."""
+        self.connection.execute("INSERT OR IGNORE INTO namespaces (name) VALUES (?)", (namespace,))
+        (found,) = self.connection.execute(
+            "SELECT id FROM namespaces WHERE name = ? COLLATE NOCASE", (namespace,)
+        ).fetchone()
+        return int(found)
+
+    def add_aliases(self, namings: Sequence[AliasRow], on_conflict: OnConflict) -> None:
+        """Add aliases; counts what became of each in ``aliases``.
+
+        Raises:
+            AliasConflict: One means another sequence already, and ``on_conflict`` is ERROR.
+        """
+        inserted = self.connection.executemany(
+            "INSERT OR IGNORE INTO aliases (alias, namespace_id, sequence_id, batch_id)"
+            f" VALUES (?, ?, ?, {self.id})",
+            [naming[:3] for naming in namings],
+        ).rowcount
+        self.aliases.added += inserted
+        if inserted == len(namings):
+            return
+        n_conflicts = 0
+        for naming in namings:
+            sequence_id, since = self.connection.execute(
+                "SELECT sequence_id, batch_id FROM aliases WHERE alias = ? AND namespace_id = ?",
+                naming[:2],
+            ).fetchone()
+            if sequence_id == naming.sequence_id:
+                continue
+            n_conflicts += 1
+            self.aliases.conflicts.append(self._conflict(naming, sequence_id, since))
+            if on_conflict is OnConflict.KEEP:
+                self.aliases.kept += 1
+            elif on_conflict is OnConflict.REPLACE:
+                self._move(naming, sequence_id, since)
+        self.aliases.known += len(namings) - inserted - n_conflicts
+        if n_conflicts and on_conflict is OnConflict.ERROR:
+            raise AliasConflict(
+                f"{self.aliases.conflicts[0]}"
+                + (f" ({n_conflicts} conflicts so far)" if n_conflicts > 1 else "")
+                + "; nothing was changed: use --on-conflict keep or replace",
+                self.aliases.conflicts,
+            )
+
+    def _move(self, naming: AliasRow, sequence_id: int, since: int) -> None:
+        self.aliases.moved += 1
+        key = naming[:2]
+        if since != self.id:  # a meaning that lasted no batch is no history
+            self.connection.execute(
+                "INSERT INTO ended_aliases VALUES (?, ?, ?, ?, ?)",
+                (*key, sequence_id, since, self.id),
+            )
+        self.connection.execute(
+            "UPDATE aliases SET sequence_id = ?, batch_id = ? WHERE alias = ? AND namespace_id = ?",
+            (naming.sequence_id, self.id, *key),
+        )
+
+    def _conflict(self, naming: AliasRow, sequence_id: int, since: int) -> str:
+        (namespace,) = self.connection.execute(
+            "SELECT name FROM namespaces WHERE id = ?", (naming.namespace_id,)
+        ).fetchone()
+        old, new = (
+            digest_text(
+                self.connection.execute(
+                    "SELECT digest FROM sequences WHERE id = ?", (one,)
+                ).fetchone()[0]
+            )
+            for one in (sequence_id, naming.sequence_id)
+        )
+        when = "in this load" if since == self.id else f"since batch {since}"
+        return (
+            f"{naming.source}, line {naming.line}: {Alias(namespace, naming.alias)} is SQ.{new} here "
+            f"but SQ.{old} {when}"
+        )
+
+    # --- provenance -------------------------------------------------------------------------
+
+    def add_source(
+        self,
+        name: str,
+        *,
+        size_bytes: int,
+        sha256: bytes,
+        file_format: str | None = None,
+        compression: str | None = None,
+        n_records: int,
+        source_id: int,
+    ) -> None:
+        """Record a file that was read. The same bytes as an earlier source share its records."""
+        earlier = self.connection.execute(
+            "SELECT id FROM sources WHERE sha256 = ? AND records_of IS NULL AND n_records = ?",
+            (sha256, n_records),
+        ).fetchone()
+        if earlier is not None:
+            self.connection.execute("DELETE FROM records WHERE source_id = ?", (source_id,))
+        self.connection.execute(
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                source_id,
+                self.id,
+                name,
+                size_bytes,
+                sha256,
+                file_format,
+                compression,
+                n_records,
+                None if earlier is None else earlier[0],
+            ),
+        )
+
+    def new_source_id(self) -> int:
+        """An id for the next source; it must be added before another is asked for."""
+        return self._next("sources")
+
+    def add_records(self, rows: Iterable[tuple[int, int, int, str]]) -> None:
+        """Keep deflines: (source, ordinal in it, sequence, defline)."""
+        self.connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?)", rows)
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def commit(self, report: dict[str, Any], *, n_records: int = 0) -> None:
+        """Record the batch and make it visible. Durable on return."""
+        self.connection.execute(
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                self.id,
+                self._kind,
+                self.created,
+                _user(),
+                socket.gethostname(),
+                __version__,
+                self._namespace,
+                n_records,
+                self.n_sequences,
+                self.n_residues,
+                self.aliases.added,
+                self.aliases.moved,
+                json.dumps(report),
+            ),
+        )
+        try:
+            self.connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise SeqArchiveError(
+                f"the batch could not be committed ({error}); nothing was changed"
+            ) from None
+
+
+def database_keeps_sha256(database: Path) -> bool:
+    """Whether ``digests add sha256`` was asked for in this archive."""
+    if not database.exists():
+        return False
+    with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as reader:
+        try:
+            return bool(reader.execute("SELECT 1 FROM meta WHERE key = 'sha256'").fetchone())
+        except sqlite3.OperationalError:  # no tables yet; whatever else, the writer will say
+            return False
+
+
+def spelling(connection: sqlite3.Connection, namespace: str) -> str:
+    """The spelling of a canonical namespace in this archive."""
+    if namespaces.is_canonical(namespace):
+        return namespace
+    found = connection.execute(
+        "SELECT name FROM namespaces WHERE name = ? COLLATE NOCASE", (namespace,)
+    ).fetchone()
+    return namespace if found is None else str(found[0])
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, in a container
+        return "unknown"

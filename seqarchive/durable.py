@@ -1,0 +1,176 @@
+"""Files that survive: fsync, publication under a final name, and the writer's lock.
+
+Everything that changes the name of a file goes through here, so that the order
+"contents, then name, then directory" is written once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from .errors import Locked, ReadOnly, SeqArchiveError
+
+#: Bytes of the lock file: one sector, so that a power cut leaves the old text or the new one.
+_LOCK_BYTES = 512
+
+
+def fsync(path: Path) -> None:
+    """Make the contents of a file, or the names in a directory, survive a power cut."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: Path) -> None:
+    """Create a directory and its parents, each durable in its own parent on return."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir()
+        fsync(directory.parent)
+
+
+def publish(temporary: Path, final: Path) -> None:
+    """Give a finished file its final name; it is read-only from here on.
+
+    The name is durable only after the caller has called ``fsync`` on the directory, which it
+    does once for all the files that it publishes there.
+
+    Raises:
+        FileExistsError: ``final`` is taken, and untouched.
+        OSError: The disk refused. Do not retry with this file: after a failed fsync the kernel
+            may report success for data that it has dropped.
+    """
+    os.chmod(temporary, 0o444)
+    fsync(temporary)
+    try:
+        os.link(temporary, final)  # unlike rename, refuses to replace
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        # A file system without hard links. The writer's lock keeps others from this name.
+        if final.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final)) from None
+        os.rename(temporary, final)
+        return
+    os.unlink(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def remove_empty_directories(path: Path, stop: Path) -> None:
+    """Remove ``path`` and its parents below ``stop`` as long as they are empty."""
+    while path != stop:
+        try:
+            path.rmdir()
+        except OSError:
+            return
+        path = path.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What the holder of the lock is about, for whoever comes after a crash."""
+
+    pid: int
+    host: str
+    since: str
+    journal: str | None
+    """Journal directory (relative) that the batch publishes into; None when nothing is."""
+
+
+class WriterLock:
+    """The right to write to an instance. Held by ``flock``: the kernel releases it on any death.
+
+    The file also carries the intent of its holder. A holder that finished clears it; one that
+    was killed leaves it, and the next holder finds it in ``interrupted``.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+        self.interrupted: Intent | None = None
+
+    def __enter__(self) -> WriterLock:
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+                raise ReadOnly(
+                    f"{self._path.parent} cannot be written ({error.strerror}); "
+                    "check its owner and whether the medium is mounted read-only"
+                ) from None
+            raise
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _read_intent(fd)
+            os.close(fd)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise SeqArchiveError(
+                    f"{self._path}: this file system cannot lock ({error.strerror})"
+                ) from None
+            who = (
+                "another writer"
+                if holder is None
+                else f"process {holder.pid} on {holder.host}, writing since {holder.since}"
+            )
+            raise Locked(f"{self._path.parent} is locked by {who}; try again later") from None
+        self._fd = fd
+        self.interrupted = _read_intent(fd)
+        return self
+
+    def declare(self, journal: str | None) -> None:
+        """Say, durably, which journal directory this batch publishes into."""
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        text = json.dumps(
+            {"pid": os.getpid(), "host": socket.gethostname(), "since": now, "journal": journal}
+        )
+        os.pwrite(self._fd, text.encode().ljust(_LOCK_BYTES - 1) + b"\n", 0)
+        os.fsync(self._fd)
+
+    def clear(self) -> None:
+        """Say that nothing is left to clean up. Losing this note in a power cut is harmless."""
+        os.pwrite(self._fd, b" " * (_LOCK_BYTES - 1) + b"\n", 0)
+        self.interrupted = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        os.close(self._fd)
+        self._fd = -1
+
+
+def _read_intent(fd: int) -> Intent | None:
+    try:
+        found = json.loads(os.pread(fd, _LOCK_BYTES, 0))
+        journal = found["journal"]
+        return Intent(
+            int(found["pid"]),
+            str(found["host"]),
+            str(found["since"]),
+            None if journal is None else str(journal),
+        )
+    except (ValueError, KeyError, TypeError):
+        return None

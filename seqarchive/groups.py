@@ -1,0 +1,186 @@
+"""Groups of records, named, hashed and packed into blocks: the part of a load that needs no
+knowledge of the archive, and so can be done by any process.
+
+Everything here takes and returns what ``marshal`` knows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .bgzf import BLOCK_SIZE, Compression, compress_block, compress_blocks, stored_block
+from .deflines import Naming, is_versionless
+from .errors import BadInput, BadName
+from .identifiers import digest_text
+from .records import Group, Record, first_word, records_in
+from .shards import HEADER_LENGTH, header_line
+
+#: A sequence of more residues than this gets blocks of its own.
+SHORT = BLOCK_SIZE - HEADER_LENGTH - 1
+
+_sha512, _md5, _sha1 = hashlib.sha512, hashlib.md5, hashlib.sha1
+
+
+class Entry(NamedTuple):
+    """What a load has to know of a record; or, with ``error``, what is wrong with it."""
+
+    line: int
+    error: str | None
+    defline: str = ""
+    aliases: tuple[tuple[str, str], ...] = ()
+    n_versionless: int = 0
+    claimed: str | None = None
+    """The sha512t24u digest that the defline of an export says."""
+    circular: bool = False
+    digest: bytes = b""
+    name: str = ""
+    """The digest as text."""
+    md5: bytes = b""
+    sha1: bytes = b""
+    sha256: bytes | None = None
+    length: int = 0
+    letters: int = 0
+
+
+class Unit(NamedTuple):
+    """Blocks that stay together in a shard, and which entries begin where in them."""
+
+    blocks: list[tuple[bytes, int]]
+    """Compressed block, and how many bytes it holds."""
+    places: list[tuple[int, int]]
+    """Number of an entry, and the offset of its first residue from where the unit begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTask:
+    """What to do with the records of a load.
+
+    Args:
+        naming: How deflines become aliases.
+        circular: Names of circular molecules.
+        compression: How hard to try.
+        with_sha256: Whether SHA-256 is kept too.
+    """
+
+    naming: Naming
+    circular: frozenset[str]
+    compression: Compression
+    with_sha256: bool
+
+    def run(
+        self, text: bytes, source: str, line: int, compress: bool
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """Entries and, if asked to compress, units of a group of FASTA records, for marshal."""
+        entries, units = self.digest(records_in(Group(text, source, line)), compress=compress)
+        return entries, [tuple(unit) for unit in units]
+
+    def digest(
+        self, records: Iterable[Record | BadInput], *, compress: bool
+    ) -> tuple[list[tuple[Any, ...]], list[Unit]]:
+        """The same for records."""
+        entries, residues = [], []
+        for record in records:
+            if isinstance(record, BadInput):
+                entries.append((record.line or 0, record.message))
+                residues.append(b"")
+            else:
+                entries.append(tuple(self._entry(record)))
+                residues.append(record.residues)
+        units = self._pack(entries, residues, frozenset()) if compress else []
+        return entries, units
+
+    def pack(self, records: Iterable[Record | BadInput], known: frozenset[bytes]) -> list[Unit]:
+        """Packed sequences of a group, without those whose digest is known already."""
+        entries, residues = [], []
+        for record in records:
+            good = isinstance(record, Record)
+            text = record.residues if isinstance(record, Record) else b""
+            digest = _sha512(text).digest()[:24] if good else b""
+            name = digest_text(digest)
+            entries.append(tuple(Entry(0, None if good else "", digest=digest, name=name)))
+            residues.append(text)
+        return self._pack(entries, residues, known)
+
+    def compress(self, text: bytes) -> list[bytes]:
+        """Blocks of a piece of a long record."""
+        return compress_blocks(text, self.compression)
+
+    def _entry(self, record: Record) -> Entry:
+        try:
+            names = self.naming.names(record.defline)
+        except BadName as error:
+            return Entry(record.line, error.message)
+        residues = record.residues
+        digest = _sha512(residues).digest()[:24]
+        return Entry(
+            record.line,
+            None,
+            record.defline,
+            tuple((alias.namespace, alias.alias) for alias in names.aliases),
+            sum(map(is_versionless, names.aliases)),
+            names.digest,
+            record.circular
+            or (bool(self.circular) and first_word(record.defline) in self.circular),
+            digest,
+            digest_text(digest),
+            _md5(residues).digest(),
+            _sha1(residues).digest(),
+            hashlib.sha256(residues).digest() if self.with_sha256 else None,
+            len(residues),
+            record.letters,
+        )
+
+    def _pack(
+        self, entries: list[tuple[Any, ...]], residues: list[bytes], known: frozenset[bytes]
+    ) -> list[Unit]:
+        """Short sequences share blocks, none of which a sequence leaves; long ones have theirs.
+
+        Empty sequences, repeated ones and those that are known take no place.
+        """
+        units: list[Unit] = []
+        texts: list[bytes] = []
+        places: list[tuple[int, int]] = []
+        n_bytes = 0
+        seen = set(known)
+        for number, (entry, text) in enumerate(zip(entries, residues, strict=True)):
+            digest, name = _digest_of(entry)
+            if not text or not digest or digest in seen:
+                continue
+            seen.add(digest)
+            header = header_line(name)
+            if len(text) > SHORT:
+                blocks = [(stored_block(header), HEADER_LENGTH)]
+                left = len(text) + 1
+                for block in compress_blocks(text + b"\n", self.compression):
+                    blocks.append((block, min(left, BLOCK_SIZE)))
+                    left -= BLOCK_SIZE
+                units += self._short_unit(texts, places)
+                texts, places, n_bytes = [], [], 0
+                units.append(Unit(blocks, [(number, HEADER_LENGTH)]))
+                continue
+            if n_bytes + HEADER_LENGTH + len(text) + 1 > BLOCK_SIZE:
+                units += self._short_unit(texts, places)
+                texts, places, n_bytes = [], [], 0
+            places.append((number, n_bytes + HEADER_LENGTH))
+            texts += (header, text, b"\n")
+            n_bytes += HEADER_LENGTH + len(text) + 1
+        return [*units, *self._short_unit(texts, places)]
+
+    def _short_unit(self, texts: list[bytes], places: list[tuple[int, int]]) -> list[Unit]:
+        if not texts:
+            return []
+        text = b"".join(texts)
+        return [Unit([(compress_block(text, self.compression), len(text))], places)]
+
+
+_DIGEST = Entry._fields.index("digest")
+
+
+def _digest_of(entry: tuple[Any, ...]) -> tuple[bytes, str]:
+    """The digest of an entry as a plain tuple, as bytes and as text; nothing if it is an error."""
+    if len(entry) <= _DIGEST or entry[1] is not None:
+        return b"", ""
+    return entry[_DIGEST], entry[_DIGEST + 1]

@@ -1,0 +1,223 @@
+"""Input files: opened, hashed as they are read, decompressed and recognised by content.
+
+The name of a file says nothing here. What is read is counted and hashed as it comes, so that a
+batch can record exactly the bytes that it was made from.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import hashlib
+import io
+import lzma
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import zstandard
+from isal import igzip, isal_zlib
+
+from .bgzf import EOF_BLOCK
+from .errors import BadInput, NotFound, SeqArchiveError
+
+#: Bytes read and parsed at a time.
+CHUNK = 1 << 20
+
+STDIN = "-"
+
+_MAGIC: tuple[tuple[bytes, str], ...] = (
+    (b"\x1f\x8b", "gzip"),
+    (b"BZh", "bzip2"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+)
+_REFUSED: tuple[tuple[bytes, str], ...] = (
+    (b"PK\x03\x04", "a zip archive; unpack it first"),
+    (b"\x43\x27\x41\x1a", "a 2bit file; convert it to FASTA first"),
+    (b"\x1a\x41\x27\x43", "a 2bit file; convert it to FASTA first"),
+    (b"CRAM", "a CRAM file, not sequences"),
+    (b"BAM\x01", "a BAM file, not sequences"),
+    (b"SQLite format 3\x00", "a SQLite database, not sequences"),
+)
+#: What decompressors say of damaged data, each in its own way.
+_DAMAGED = (
+    EOFError,
+    gzip.BadGzipFile,
+    isal_zlib.error,
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    OSError,
+    ValueError,
+)
+
+
+class Input(io.RawIOBase):
+    """The raw bytes of a file, counted and hashed as they are read."""
+
+    def __init__(self, name: str, file: BinaryIO) -> None:
+        self.label = "standard input" if name == STDIN else name
+        self._file = file
+        self._ahead = b""
+        self._sha256 = hashlib.sha256()
+        self._tail = b""
+        self.n_bytes = 0
+        self.compression = "none"
+        self.io_error: OSError | None = None
+
+    def readable(self) -> bool:
+        """True: this is a stream to read from."""
+        return True
+
+    def peek(self, n_bytes: int) -> bytes:
+        """The first bytes, still to be read."""
+        while len(self._ahead) < n_bytes:
+            more = self._take(n_bytes - len(self._ahead))
+            if not more:
+                break
+            self._ahead += more
+        return self._ahead
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read, count and hash what comes next."""
+        data = self._ahead[: len(buffer)]
+        if data:
+            self._ahead = self._ahead[len(data) :]
+        else:
+            data = self._take(len(buffer))
+        buffer[: len(data)] = data
+        self._sha256.update(data)
+        self.n_bytes += len(data)
+        self._tail = (self._tail + data[-28:])[-28:]
+        return len(data)
+
+    def _take(self, n_bytes: int) -> bytes:
+        try:
+            return self._file.read(n_bytes) or b""
+        except OSError as error:
+            self.io_error = error
+            raise
+
+    @property
+    def sha256(self) -> bytes:
+        """SHA-256 of all bytes read so far."""
+        return self._sha256.digest()
+
+    @property
+    def ends_with_eof_block(self) -> bool:
+        """Whether the last bytes read are BGZF's end-of-file block."""
+        return self._tail == EOF_BLOCK
+
+
+@contextmanager
+def open_input(name: str) -> Iterator[Input]:
+    """Open a file by name, or standard input as ``-``.
+
+    Raises:
+        NotFound: No such file. SeqArchiveError: It cannot be read.
+    """
+    if name == STDIN:
+        yield Input(name, sys.stdin.buffer)
+        return
+    try:
+        file = open(name, "rb", buffering=0)  # noqa: SIM115
+    except FileNotFoundError:
+        raise NotFound(f"{name}: no such file") from None
+    except OSError as error:
+        raise SeqArchiveError(f"{name}: {error.strerror}") from None
+    with file:
+        yield Input(name, file)
+
+
+def decompressed(source: Input) -> Iterator[bytes]:
+    """The decompressed contents in chunks; records the kind of compression on ``source``.
+
+    Raises:
+        BadInput: Truncated or damaged compressed data, data after its end, or a file format
+            that holds no sequences.
+    """
+    head = source.peek(18)
+    for magic, what in _REFUSED:
+        if head.startswith(magic):
+            raise BadInput(f"this is {what}", file=source.label)
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            break
+    else:
+        kind = "none"
+    if kind == "gzip" and head[3:4] == b"\x04" and head[12:16] == b"BC\x02\x00":
+        kind = "bgzf"
+    source.compression = kind
+    stream = _decompressor(kind, source)
+    try:
+        while chunk := stream.read(CHUNK):
+            yield chunk
+    except _DAMAGED as error:
+        if source.io_error is not None:
+            raise SeqArchiveError(f"{source.label}: {source.io_error.strerror}") from None
+        raise BadInput(
+            f"the {kind} data are truncated or damaged ({str(error) or 'unexpected end'})",
+            file=source.label,
+        ) from None
+    if kind == "bgzf" and not source.ends_with_eof_block:
+        raise BadInput(
+            "the BGZF data are truncated: the end-of-file block is missing", file=source.label
+        )
+
+
+def _decompressor(kind: str, source: Input) -> BinaryIO:
+    buffered = io.BufferedReader(source, CHUNK)
+    match kind:
+        case "gzip" | "bgzf":
+            return igzip.IGzipFile(fileobj=buffered)  # type: ignore[no-any-return]
+        case "bzip2":
+            return bz2.BZ2File(buffered)
+        case "xz":
+            return lzma.LZMAFile(buffered)  # type: ignore[return-value]
+        case "zstd":
+            return _ZstdReader(buffered)  # type: ignore[return-value]
+        case _:
+            return buffered
+
+
+class _ZstdReader:
+    """zstd frames one after another; unlike the library's own reader, it notices a cut end."""
+
+    #: Input given to the decompressor at once: bounds what a hostile file can make of it.
+    _STEP = 1024
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._ahead = b""
+        self._decompressed = b""
+
+    def read(self, n_bytes: int) -> bytes:
+        """``n_bytes``, or fewer at the end."""
+        parts, n_have = [self._decompressed], len(self._decompressed)
+        while n_have < n_bytes:
+            part = self._more()
+            if part is None:
+                break
+            parts.append(part)
+            n_have += len(part)
+        text = b"".join(parts)
+        self._decompressed = text[n_bytes:]
+        return text[:n_bytes]
+
+    def _more(self) -> bytes | None:
+        data = self._ahead or self._file.read(self._STEP)
+        self._ahead = b""
+        if not data:
+            if self._frame is not None:
+                raise EOFError("the last frame does not end")
+            return None
+        if self._frame is None:
+            self._frame = zstandard.ZstdDecompressor().decompressobj()
+        part = self._frame.decompress(data)
+        if self._frame.eof:
+            self._ahead, self._frame = self._frame.unused_data, None
+        return part

@@ -1,0 +1,70 @@
+"""Instances: directories that can be opened. ``master`` is written; others are snapshots."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import BadName, NotFound, ReadOnly
+
+MASTER = "master"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+\-]{0,99}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Where the parts of an instance are."""
+
+    root: Path
+    name: str = MASTER
+
+    def __post_init__(self) -> None:
+        if _NAME.match(self.name) is None:
+            raise BadName(
+                f"{self.name!r} cannot name an instance: use letters, digits, '.', '_', '+' or '-'"
+            )
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the instance."""
+        return self.root / self.name
+
+    @property
+    def database(self) -> Path:
+        """The alias database."""
+        return self.directory / "aliases.sqlite3"
+
+    @property
+    def journal(self) -> Path:
+        """The tree of timestamped directories that holds the shards."""
+        return self.directory / "sequences"
+
+    @property
+    def temporary(self) -> Path:
+        """Unfinished files. Whatever a killed writer left here goes with the next write."""
+        return self.directory / "tmp"
+
+    @property
+    def lock(self) -> Path:
+        """The file that the writer locks."""
+        return self.directory / "writer.lock"
+
+    def require(self) -> None:
+        """Raise NotFound, saying what to do, unless there is something to open."""
+        if self.database.is_file():
+            return
+        if self.name != MASTER:
+            raise NotFound(f"there is no instance {self.name!r} in {self.root}")
+        raise NotFound(
+            f"there is no archive in {self.root}; make one with `seqarchive --root {self.root} "
+            "init`, or just load into it"
+        )
+
+    def require_writable(self) -> None:
+        """Raise ReadOnly for a snapshot, whatever its permissions say."""
+        if self.name != MASTER:
+            raise ReadOnly(
+                f"{self.name!r} is a snapshot and never changes; only {MASTER!r} can be written"
+            )

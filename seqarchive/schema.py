@@ -1,0 +1,190 @@
+"""The tables of an instance's database, built and migrated with sqlite-utils.
+
+Digests are columns of ``sequences``, not alias rows. Current aliases are one B-tree that is also
+its own index; what an alias used to mean moves to ``ended_aliases``.
+
+The version of the schema is SQLite's ``user_version``; a reader refuses one that it does not know.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from .errors import NewerFormat, SeqArchiveError
+
+if TYPE_CHECKING:
+    import sqlite_utils
+
+#: The newest schema that this version reads and the one that it writes.
+VERSION = 1
+
+#: ``application_id`` of our databases: "SeqA".
+APPLICATION_ID = 0x53657141
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The schema version of an open database; 0 if it is empty.
+
+    Raises:
+        NewerFormat: Written by a newer version of seqarchive.
+        SeqArchiveError: Some other program's database.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if n_tables and application != APPLICATION_ID:
+        raise SeqArchiveError("the database was not made by seqarchive")
+    if version > VERSION:
+        raise NewerFormat(
+            f"the database has format {version}, this version of seqarchive knows {VERSION}; "
+            "install a newer seqarchive"
+        )
+    return int(version)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a writable database to the newest schema; creates the tables of an empty one."""
+    version = version_of(connection)
+    if version == VERSION:
+        return
+    # Imported here: it costs 0.2 s, which only the first write to an archive has to pay.
+    import sqlite_utils  # noqa: PLC0415
+    from sqlite_utils.migrations import Migrations  # noqa: PLC0415
+
+    # WAL: readers never wait for the writer. It is a property of the file, set once.
+    connection.execute("PRAGMA journal_mode = WAL")
+    database = sqlite_utils.Database(connection)
+    migrations = Migrations("seqarchive")
+    for step in (first_schema,):
+        migrations(name=step.__name__)(step)
+    migrations.apply(database)
+    connection.commit()
+
+
+def first_schema(database: sqlite_utils.Database) -> None:
+    """Schema 1."""
+    for name, (columns, options) in _TABLES.items():
+        database[name].create(columns, **options)  # type: ignore[union-attr]
+    for statement in _STATEMENTS:
+        database.conn.execute(statement)
+    database["meta"].insert({"key": "archive_id", "value": str(uuid.uuid4())})
+    database.conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    database.conn.execute("PRAGMA user_version = 1")
+
+
+_TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
+    "meta": ({"key": str, "value": str}, {"pk": "key", "not_null": {"value"}}),
+    # One row for each committed change. ``report`` is the JSON that the user saw.
+    "batches": (
+        {
+            "id": int,
+            "kind": str,
+            "created": str,
+            "user": str,
+            "host": str,
+            "version": str,
+            "namespace": str,
+            "n_records": int,
+            "n_sequences": int,
+            "n_residues": int,
+            "n_aliases": int,
+            "n_aliases_moved": int,
+            "report": str,
+        },
+        {"pk": "id", "not_null": {"kind", "created", "version", "report"}},
+    ),
+    # Files that batches read. ``records_of``: the earlier source with the same bytes, which has
+    # the rows of ``records`` for this one too.
+    "sources": (
+        {
+            "id": int,
+            "batch_id": int,
+            "name": str,
+            "size_bytes": int,
+            "sha256": bytes,
+            "format": str,
+            "compression": str,
+            "n_records": int,
+            "records_of": int,
+        },
+        {"pk": "id", "not_null": {"batch_id", "name", "size_bytes", "sha256", "n_records"}},
+    ),
+    # ``path`` is relative to the journal. ``first_digest`` tells a shard from one in its place.
+    "shards": (
+        {
+            "id": int,
+            "batch_id": int,
+            "path": str,
+            "size_bytes": int,
+            "sha256": bytes,
+            "fai_bytes": int,
+            "fai_sha256": bytes,
+            "gzi_bytes": int,
+            "gzi_sha256": bytes,
+            "first_digest": bytes,
+            "n_sequences": int,
+            "n_residues": int,
+        },
+        {"pk": "id", "not_null": {"batch_id", "path", "size_bytes", "sha256", "gzi_sha256"}},
+    ),
+    # ``offset``: of the first residue in the uncompressed shard; residues are on one line.
+    # ``letters``: bit i set if the sequence has character i of identifiers.RESIDUES.
+    "sequences": (
+        {
+            "id": int,
+            "digest": bytes,
+            "md5": bytes,
+            "sha1": bytes,
+            "length": int,
+            "letters": int,
+            "shard_id": int,
+            "offset": int,
+            "batch_id": int,
+        },
+        {"pk": "id", "not_null": {"digest", "md5", "sha1", "length", "letters", "batch_id"}},
+    ),
+    "namespaces": ({"id": int, "name": str}, {"pk": "id", "not_null": {"name"}}),
+    "ended_aliases": (
+        {
+            "alias": str,
+            "namespace_id": int,
+            "sequence_id": int,
+            "from_batch": int,
+            "to_batch": int,
+        },
+        {"not_null": {"alias", "namespace_id", "sequence_id", "from_batch", "to_batch"}},
+    ),
+    "circular": ({"sequence_id": int, "batch_id": int}, {"pk": "sequence_id"}),
+    "sha256": ({"sequence_id": int, "digest": bytes}, {"pk": "sequence_id"}),
+}
+
+_STATEMENTS = (
+    "CREATE UNIQUE INDEX sequences_digest ON sequences (digest)",
+    "CREATE INDEX sequences_md5 ON sequences (md5)",
+    "CREATE INDEX sequences_sha1 ON sequences (sha1)",
+    "CREATE INDEX sha256_digest ON sha256 (digest)",
+    "CREATE UNIQUE INDEX namespaces_name ON namespaces (name COLLATE NOCASE)",
+    "CREATE INDEX sources_sha256 ON sources (sha256)",
+    "CREATE INDEX ended_aliases_alias ON ended_aliases (alias, namespace_id)",
+    "CREATE INDEX ended_aliases_sequence ON ended_aliases (sequence_id)",
+    # sqlite-utils has no WITHOUT ROWID; with it an alias is stored twice instead of three times.
+    """CREATE TABLE aliases (
+        alias TEXT NOT NULL,
+        namespace_id INTEGER NOT NULL,
+        sequence_id INTEGER NOT NULL,
+        batch_id INTEGER NOT NULL,
+        PRIMARY KEY (alias, namespace_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX aliases_sequence ON aliases (sequence_id)",
+    # The defline of each record of a source, in the order of the file.
+    """CREATE TABLE records (
+        source_id INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        sequence_id INTEGER NOT NULL,
+        defline TEXT NOT NULL,
+        PRIMARY KEY (source_id, ordinal)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX records_sequence ON records (sequence_id)",
+)

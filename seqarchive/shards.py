@@ -1,0 +1,327 @@
+"""Shards: immutable BGZF FASTA files, one line a record, named by digest, with their indexes.
+
+A record that is longer than a block begins a block of its own: its header line, in a stored
+block of fixed size. One pass is therefore enough for a record of any length although its name
+is its digest: the header is patched when the digest is known. Shorter records share blocks, but
+none of them crosses the end of one, so that a read needs a single block.
+
+What is read here is located by the database, not by the ``.fai``: that has no checksum, and
+flipped bits in one make readers return other residues without an error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import weakref
+from array import array
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from . import durable
+from .bgzf import EOF_BLOCK, Index, inflate_block
+from .errors import Corrupt
+from .identifiers import digest_bytes, digest_text
+
+
+@dataclass(frozen=True, slots=True)
+class ShardFiles:
+    """Sizes and SHA-256 of the three files of a finished shard."""
+
+    path: Path
+    size_bytes: int
+    sha256: bytes
+    fai_bytes: int
+    fai_sha256: bytes
+    gzi_bytes: int
+    gzi_sha256: bytes
+    first_digest: bytes
+    n_sequences: int
+    n_residues: int
+
+
+class Mark(NamedTuple):
+    """A position between two blocks of a shard that is being written."""
+
+    compressed: int
+    uncompressed: int
+    n_blocks: int
+
+
+#: What ``write`` gathers before it asks the system to write.
+_WRITE_BYTES = 1 << 18
+
+
+def header_line(name: str) -> bytes:
+    """The header of a record: its digest and nothing else."""
+    return b">%s\n" % name.encode("ascii")
+
+
+#: Bytes of every header line.
+HEADER_LENGTH = 34
+
+
+class ShardWriter:
+    """Writes one shard under a temporary name. The order of blocks is the caller's."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = open(path, "wb", buffering=0)  # noqa: SIM115
+        self._fai = open(_beside(path, ".fai"), "w", encoding="ascii", newline="\n")  # noqa: SIM115
+        self._starts: tuple[array[int], array[int]] = (array("Q"), array("Q"))
+        self._waiting: list[bytes] = []
+        self._written = 0
+        self.compressed = 0
+        self.uncompressed = 0
+        self.n_sequences = 0
+        self.n_residues = 0
+        self._first_name = ""
+
+    def write(self, blocks: Sequence[tuple[bytes, int]]) -> None:
+        """Append blocks, each with the number of bytes that it holds."""
+        compressed, uncompressed = self._starts
+        for block, n_bytes in blocks:
+            compressed.append(self.compressed)
+            uncompressed.append(self.uncompressed)
+            self.compressed += len(block)
+            self.uncompressed += n_bytes
+        self._waiting += (block for block, _ in blocks)
+        if self.compressed - self._written >= _WRITE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the blocks that wait to be written together."""
+        _write_all(self._file.fileno(), b"".join(self._waiting))
+        self._waiting = []
+        self._written = self.compressed
+
+    def mark(self) -> Mark:
+        """The position where the next block will begin."""
+        return Mark(self.compressed, self.uncompressed, len(self._starts[0]))
+
+    def cut_back(self, mark: Mark) -> None:
+        """Forget all blocks since the mark."""
+        self.flush()
+        self._written = mark.compressed
+        self._file.truncate(mark.compressed)
+        self._file.seek(mark.compressed)
+        self.compressed, self.uncompressed, n_blocks = mark
+        for starts in self._starts:
+            del starts[n_blocks:]
+
+    def patch(self, mark: Mark, block: bytes) -> None:
+        """Replace the block at the mark by one of the same size."""
+        self.flush()
+        if os.pwrite(self._file.fileno(), block, mark.compressed) != len(block):
+            raise OSError(f"short write to {self.path}")
+
+    def blocks_since(self, mark: Mark) -> Iterator[tuple[bytes, int]]:
+        """The blocks after the mark, as written, with the number of bytes that each holds."""
+        self.flush()
+        compressed, uncompressed = (starts[mark.n_blocks :] for starts in self._starts)
+        compressed.append(self.compressed)
+        uncompressed.append(self.uncompressed)
+        with open(self.path, "rb") as file:
+            file.seek(mark.compressed)
+            for i in range(len(compressed) - 1):
+                size = compressed[i + 1] - compressed[i]
+                yield file.read(size), uncompressed[i + 1] - uncompressed[i]
+
+    def add_entry(self, name: str, length: int, offset: int) -> None:
+        """Enter a written record into the ``.fai``, under its digest."""
+        self._fai.write(f"{name}\t{length}\t{offset}\t{length}\t{length + 1}\n")
+        self._first_name = self._first_name or name
+        self.n_sequences += 1
+        self.n_residues += length
+
+    def finish(self) -> ShardFiles:
+        """End the file, write the indexes, and read the result once to know its SHA-256."""
+        self._waiting.append(EOF_BLOCK)
+        self.flush()
+        self._file.close()
+        self._fai.close()
+        gzi = Index(*self._starts).to_bytes()
+        _beside(self.path, ".gzi").write_bytes(gzi)
+        size, sha256 = file_sha256(self.path)
+        if size != self.compressed + len(EOF_BLOCK):
+            raise Corrupt(f"{self.path} has {size} bytes and not what was written")
+        fai_size, fai_sha256 = file_sha256(_beside(self.path, ".fai"))
+        return ShardFiles(
+            self.path,
+            size,
+            sha256,
+            fai_size,
+            fai_sha256,
+            len(gzi),
+            hashlib.sha256(gzi).digest(),
+            digest_bytes(self._first_name),
+            self.n_sequences,
+            self.n_residues,
+        )
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        with contextlib.suppress(OSError):  # a full disk refuses to flush what goes away anyhow
+            self._file.close()
+            self._fai.close()
+        for suffix in ("", ".fai", ".gzi"):
+            durable.remove(_beside(self.path, suffix))
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def file_sha256(path: Path) -> tuple[int, bytes]:
+    """Size in bytes and SHA-256 of a file."""
+    sha256, size = hashlib.sha256(), 0
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(1 << 20):
+            sha256.update(chunk)
+            size += len(chunk)
+    return size, sha256.digest()
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+class BlockCache:
+    """Inflated blocks, bounded in number. No locks: safe between threads and across a fork.
+
+    Blocks never change, so that an entry is never stale. The oldest goes first.
+    """
+
+    def __init__(self, max_blocks: int) -> None:
+        self._max_blocks = max_blocks
+        self._blocks: dict[tuple[int, int], bytes] = {}
+        self.get = self._blocks.get
+
+    def put(self, key: tuple[int, int], block: bytes) -> None:
+        """Keep a block, and drop old ones to stay within the bound."""
+        self._blocks[key] = block
+        while len(self._blocks) > self._max_blocks:
+            try:
+                self._blocks.pop(next(iter(self._blocks)), None)
+            except (StopIteration, RuntimeError):  # another thread was here first
+                return
+
+
+class ShardReader:
+    """Random access to the uncompressed bytes of a shard. Safe between threads and forks.
+
+    Args:
+        path: The ``.fa.bgz``.
+        number: Its id in the database, which names its blocks in the cache.
+        size_bytes: Its size according to the database.
+        gzi_sha256: SHA-256 of its ``.gzi``, likewise.
+        first_digest: Digest of its first record, likewise.
+
+    Raises:
+        Corrupt: A file is missing, or is not the one that the database speaks of.
+    """
+
+    #: Compressed bytes of one system call when many blocks are read.
+    _SPAN_BYTES = 1 << 20
+
+    def __init__(
+        self,
+        path: Path,
+        number: int,
+        *,
+        size_bytes: int,
+        gzi_sha256: bytes,
+        first_digest: bytes,
+        cache: BlockCache,
+    ) -> None:
+        self._path = path
+        self._number = number
+        self._cache = cache
+        self._size = size_bytes
+        try:
+            gzi = _beside(path, ".gzi").read_bytes()
+            # Neither a link out of the archive nor a FIFO that never answers.
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError as error:
+            raise Corrupt(
+                f"{error.filename}: {error.strerror}; run `seqarchive verify`"
+            ) from None
+        # No reference is left when this runs, hence no read is under way.
+        weakref.finalize(self, os.close, self._fd)
+        if hashlib.sha256(gzi).digest() != gzi_sha256:
+            raise Corrupt(f"{path}.gzi has changed; run `seqarchive repair`")
+        found = os.fstat(self._fd).st_size
+        if found != size_bytes:
+            raise Corrupt(f"{path} has {found} bytes, not {size_bytes}; run `seqarchive verify`")
+        self._index = Index.from_bytes(gzi)
+        if not self._block(0).startswith(header_line(digest_text(first_digest))):
+            raise Corrupt(f"{path} is another shard than the one that belongs there")
+
+    def read(self, start: int, end: int) -> bytes:
+        """The uncompressed bytes ``[start, end)``, all of them.
+
+        Raises:
+            Corrupt: A block is damaged or missing.
+        """
+        if start >= end:
+            return b""
+        index = self._index
+        block = index.block_at(start)
+        base = index.uncompressed[block]
+        data = self._cache.get((self._number, block)) or self._block(block)
+        if end - base <= len(data):
+            return data[start - base : end - base]
+        return self._read_blocks(start, end)
+
+    def _read_blocks(self, start: int, end: int) -> bytes:
+        first = self._index.block_at(start)
+        base = self._index.uncompressed[first]
+        data = b"".join(self._blocks(first, self._index.block_at(end - 1)))
+        if len(data) < end - base:
+            raise Corrupt(f"{self._path} ends before byte {end} of its contents")
+        return data[start - base : end - base]
+
+    def _block(self, number: int) -> bytes:
+        starts = self._index.compressed
+        begin = starts[number]
+        end = starts[number + 1] if number + 1 < len(starts) else self._size
+        data = self._inflate(os.pread(self._fd, end - begin, begin), begin, end - begin)
+        self._cache.put((self._number, number), data)
+        return data
+
+    def _blocks(self, first: int, last: int) -> Iterator[bytes]:
+        """Blocks first to last, past the cache: a chromosome would only push others out."""
+        starts = self._index.compressed
+        number = first
+        while number <= last:
+            begin = starts[number]
+            stop = number + 1
+            while stop <= last and starts[stop] - begin < self._SPAN_BYTES:
+                stop += 1
+            end = starts[stop] if stop < len(starts) else self._size
+            span = memoryview(os.pread(self._fd, end - begin, begin))
+            for block in range(number, stop):
+                at = starts[block] - begin
+                size = (starts[block + 1] if block + 1 < len(starts) else self._size) - (begin + at)
+                yield self._inflate(span[at : at + size], begin + at, size)
+            number = stop
+
+    def _inflate(self, data: bytes | memoryview, offset: int, size: int) -> bytes:
+        if len(data) != size or len(data) < 28:
+            raise Corrupt(f"{self._path} is truncated; run `seqarchive verify`")
+        # The last block's end is not in the index: its own header has it.
+        own_size = int.from_bytes(data[16:18], "little") + 1
+        try:
+            return inflate_block(data[:own_size])
+        except Corrupt as error:
+            raise Corrupt(
+                f"{self._path}, byte {offset}: {error}; run `seqarchive verify`"
+            ) from None

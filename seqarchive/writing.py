@@ -1,0 +1,104 @@
+"""Opening an instance to change it: the lock, what a crash left, and the way back.
+
+Every change of an instance goes through ``Writing``. The order is always: lock, clean up, declare
+the journal directory, publish shards, commit, clear. Killed between any two of these, the archive
+is as before the change or as after it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from types import TracebackType
+
+from . import durable
+from .batches import connect_for_writing
+from .errors import Conflict, ReadOnly
+from .instances import Instance
+from .journal import Journal
+
+
+def initialise(instance: Instance) -> None:
+    """Create an empty archive.
+
+    Raises:
+        Conflict: There is one already.
+    """
+    instance.require_writable()
+    if instance.database.exists():
+        raise Conflict(f"there is an archive in {instance.root} already")
+    with Writing(instance):
+        pass
+
+
+class Writing:
+    """The right and the means to change an instance, for one change at a time.
+
+    Raises:
+        ReadOnly: A snapshot, or a place that cannot be written. Locked: Another writer is at it.
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        instance.require_writable()
+        self.instance = instance
+        self.journal = Journal(instance)
+        self.directory: str | None = None
+        self.connection: sqlite3.Connection
+        self._lock = durable.WriterLock(instance.lock)
+        self._committing = False
+
+    def __enter__(self) -> Writing:
+        try:
+            durable.make_directory(self.instance.journal)
+        except PermissionError as error:
+            raise ReadOnly(f"{error.filename}: {error.strerror}") from None
+        except OSError as error:
+            raise ReadOnly(f"{error.filename or self.instance.root}: {error.strerror}") from None
+        self._lock.__enter__()
+        try:
+            self.connection = connect_for_writing(self.instance.database)
+            durable.fsync(self.instance.directory)
+            interrupted = self._lock.interrupted
+            if interrupted is not None or self.journal.leftovers():
+                # Frames of a commit that failed must not come back once its shards are gone.
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._clean(interrupted.journal if interrupted is not None else None)
+            self._lock.declare(None)
+        except BaseException:
+            self._lock.__exit__(None, None, None)
+            raise
+        return self
+
+    def open_directory(self) -> str:
+        """The journal directory that this change may publish shards into."""
+        if self.directory is None:
+            self.directory = self.journal.new_directory()
+            self._lock.declare(self.directory)
+        return self.directory
+
+    def committing(self) -> None:
+        """Say that the commit is next. If it fails, nobody knows yet what the disk has of it,
+        and what was published stays for the next writer to judge."""
+        self._committing = True
+
+    def committed(self) -> None:
+        """Say that it succeeded."""
+        self._committing = False
+
+    def _clean(self, directory: str | None) -> None:
+        known = {path for (path,) in self.connection.execute("SELECT path FROM shards")}
+        self.journal.clean(directory, known)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if not self._committing:
+                if error is not None:
+                    self._clean(self.directory)
+                self._lock.clear()
+        finally:
+            self.connection.close()
+            self._lock.__exit__(kind, error, traceback)
