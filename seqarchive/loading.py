@@ -13,7 +13,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from . import batches, namespaces
 from .batches import AliasRow, Batch, OnConflict, SequenceRow
 from .bgzf import Compression
 from .deflines import Naming
-from .errors import AliasConflict, BadInput, BadName
+from .errors import BadInput, BadName
 from .groups import SHORT, Entry, GroupTask, Unit
 from .identifiers import digest_text
 from .inputs import STDIN, Input, decompressed, open_input
@@ -180,7 +180,7 @@ class _Storer:
         self._sha256: list[tuple[int, bytes]] = []
         self._namespace_ids: dict[str, int] = {}
         self._label = ""
-        self._source_id = 0
+        self._source_id: int | None = None
         self._n_records = 0
 
     def open_source(self, label: str) -> None:
@@ -189,6 +189,7 @@ class _Storer:
         self._n_records = 0
 
     def close_source(self, source: Input, file_format: str) -> None:
+        assert self._source_id is not None
         self.flush()
         self._batch.add_source(
             source.label,
@@ -330,8 +331,9 @@ class _Storer:
         if entry.circular:
             self._batch.mark_circular(sequence_id)
             self._report.circular += 1
-        self._n_records += 1
-        self._records.append((self._source_id, self._n_records, sequence_id, entry.defline))
+        if self._source_id is not None:
+            self._n_records += 1
+            self._records.append((self._source_id, self._n_records, sequence_id, entry.defline))
 
     def flush(self) -> None:
         """Insert the rows that wait."""
@@ -392,6 +394,13 @@ class _Pipeline:
                 self._report.skipped.append(str(error))
                 return
             self._storer.close_source(source, file_format)
+
+    def load_records(self, records: Iterable[Record]) -> None:
+        """Send records that come from no file through."""
+        for record in records:
+            self._take(record)
+        self._finish_groups()
+        self._storer.flush()
 
     def _take(self, item: Group | Record | LongRecord | BadInput) -> None:
         if isinstance(item, Group):
@@ -538,33 +547,63 @@ def load(
         AliasConflict: An alias already means another sequence.
         Locked, ReadOnly, NotFound: As they say. The archive is as before, whatever is raised.
     """
+    names = list(files)
+
+    def send(pipeline: _Pipeline) -> None:
+        for name in names:
+            pipeline.load(name, progress)
+
+    threads = options.threads if _is_much(names) else 0
+    return _change(instance, "load", send, options, threads=threads)
+
+
+def store_records(
+    instance: Instance, records: Sequence[Record], options: LoadOptions
+) -> LoadReport:
+    """Store records that come from no file as one batch. Raises as ``load`` does."""
+    return _change(
+        instance, "store", lambda pipeline: pipeline.load_records(records), options, threads=0
+    )
+
+
+def _change(
+    instance: Instance,
+    kind: str,
+    send: Callable[[_Pipeline], None],
+    options: LoadOptions,
+    *,
+    threads: int,
+) -> LoadReport:
     started = time.monotonic()
-    report = LoadReport(namespace=options.naming.namespace, dry_run=options.dry_run)
     if options.naming.namespace in namespaces.COMPUTED:
         raise BadName(
             f"{options.naming.namespace} names are computed from the residues and cannot be loaded"
         )
-    names = list(files)
+    report = LoadReport(namespace=options.naming.namespace, dry_run=options.dry_run)
+    task = GroupTask(
+        options.naming,
+        options.circular,
+        options.compression,
+        with_sha256=batches.database_keeps_sha256(instance.database),
+    )
     with ExitStack() as stack:
         # Before the lock and the database, neither of which a fork may hold.
-        n_workers = options.threads if _is_much(names) else 0
-        task = GroupTask(
-            options.naming,
-            options.circular,
-            options.compression,
-            with_sha256=batches.database_keeps_sha256(instance.database),
-        )
-        workers = stack.enter_context(Workers((task.run, task.compress), n_workers))
+        workers = stack.enter_context(Workers((task.run, task.compress), threads))
+        writing: Writing | None = None
         if options.dry_run and not instance.database.exists():
             connection = batches.connect_for_writing(None)
             stack.callback(connection.close)
-            writing = None
         else:
             writing = stack.enter_context(Writing(instance))
             connection = writing.connection
-        batch = stack.enter_context(Batch(connection, "load", options.naming.namespace))
-        _fill(batch, writing, names, workers, task, options, report, progress)
-        _take_counts(report, batch, options)
+        batch = stack.enter_context(Batch(connection, kind, options.naming.namespace))
+        with Lanes(threaded=threads > 0) as lanes:
+            engine = _Engine(task, workers, lanes, threads=threads)
+            packer = _packer(writing, engine, batch, options)
+            with _publishing(packer, batch, report):
+                storer = _Storer(batch, packer, options, report)
+                send(_Pipeline(task, engine, storer, packer, options, report))
+        _take_counts(report, batch)
         report.seconds = round(time.monotonic() - started, 3)
         if writing is not None and not options.dry_run:
             report.batch = batch.id
@@ -574,47 +613,40 @@ def load(
     return report
 
 
-def _fill(
-    batch: Batch,
-    writing: Writing | None,
-    files: Sequence[str],
-    workers: list[Worker],
-    task: GroupTask,
-    options: LoadOptions,
-    report: LoadReport,
-    progress: Progress,
-) -> None:
-    threads = options.threads if _is_much(files) else 0
-    with Lanes(threaded=threads > 0) as lanes:
-        engine = _Engine(task, workers, lanes, threads=threads)
-        packer: Packer | None = None
-        if writing is not None and not options.dry_run:
-            packer = Packer(
-                writing.journal,
-                writing.open_directory(),
-                engine.compress,
-                shard_bytes=options.shard_bytes,
-                new_shard_id=batch.new_shard_id,
-            )
-        storer = _Storer(batch, packer, options, report)
-        pipeline = _Pipeline(task, engine, storer, packer, options, report)
-        try:
-            for name in files:
-                pipeline.load(name, progress)
-            if packer is not None:
-                packer.finish()
-                for shard_id, path, shard_files in packer.published:
-                    batch.add_shard(shard_id, path, shard_files)
-                    report.shards += 1
-                    report.shard_bytes += shard_files.size_bytes
-        except BaseException:
-            if packer is not None:
-                packer.abort()
-            raise
+def _packer(
+    writing: Writing | None, engine: _Engine, batch: Batch, options: LoadOptions
+) -> Packer | None:
+    if writing is None or options.dry_run:
+        return None
+    return Packer(
+        writing.journal,
+        writing.open_directory(),
+        engine.compress,
+        shard_bytes=options.shard_bytes,
+        new_shard_id=batch.new_shard_id,
+    )
 
 
-def _take_counts(report: LoadReport, batch: Batch, options: LoadOptions) -> None:
-    report.namespace = batches.spelling(batch.connection, options.naming.namespace)
+@contextmanager
+def _publishing(packer: Packer | None, batch: Batch, report: LoadReport) -> Iterator[None]:
+    """Publish the last shard at the end; remove what is unfinished if there is an error."""
+    if packer is None:
+        yield
+        return
+    try:
+        yield
+        packer.finish()
+    except BaseException:
+        packer.abort()
+        raise
+    for shard_id, path, files in packer.published:
+        batch.add_shard(shard_id, path, files)
+        report.shards += 1
+        report.shard_bytes += files.size_bytes
+
+
+def _take_counts(report: LoadReport, batch: Batch) -> None:
+    report.namespace = batches.spelling(batch.connection, report.namespace)
     report.sequences_added = batch.n_sequences
     report.residues_added = batch.n_residues
     report.aliases_added = batch.aliases.added
@@ -622,5 +654,3 @@ def _take_counts(report: LoadReport, batch: Batch, options: LoadOptions) -> None
     report.aliases_moved = batch.aliases.moved
     report.aliases_kept = batch.aliases.kept
     report.conflicts = list(batch.aliases.conflicts)
-    if options.on_conflict is OnConflict.ERROR and report.conflicts:
-        raise AliasConflict(report.conflicts[0], report.conflicts)

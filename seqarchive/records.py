@@ -120,6 +120,17 @@ class _Residues:
         raise AssertionError("no bad residue in a text that has one")
 
 
+def record_of(residues: str | bytes) -> Record:
+    """A record of residues that do not come from a file; it has no defline yet.
+
+    Raises:
+        BadInput: Not residues.
+    """
+    text = residues.encode("utf-8") if isinstance(residues, str) else bytes(residues)
+    clean, letters = _Residues("the given sequence", "", 1).clean(text)
+    return Record("", clean, letters, 0)
+
+
 def _head(head: bytes) -> str | None:
     """The defline; None if it is not one, and ``_head_problem`` says why."""
     head = head.removesuffix(b"\r")

@@ -1,0 +1,429 @@
+"""The alias database as readers see it: look-ups that never wait for the writer.
+
+A connection belongs to one thread of one process. ``generation`` changes with every commit of
+anybody, so that what was remembered from an earlier one can be dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import weakref
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from . import schema
+from .errors import Corrupt, NotFound, SeqArchiveError
+from .identifiers import Alias, DigestKey, Key
+
+#: Bound parameters of one statement: below SQLite's oldest limit, 999.
+_PARAMETERS = 900
+
+
+class Location(NamedTuple):
+    """A sequence and where its residues are."""
+
+    id: int
+    digest: bytes
+    length: int
+    shard_id: int | None
+    offset: int
+    circular: bool
+
+
+class ShardRow(NamedTuple):
+    """What the database knows of a shard."""
+
+    id: int
+    batch_id: int
+    path: str
+    size_bytes: int
+    sha256: bytes
+    fai_bytes: int
+    fai_sha256: bytes
+    gzi_bytes: int
+    gzi_sha256: bytes
+    first_digest: bytes
+    n_sequences: int
+    n_residues: int
+
+
+class SequenceRow(NamedTuple):
+    """What the database knows of a sequence."""
+
+    id: int
+    digest: bytes
+    md5: bytes
+    sha1: bytes
+    length: int
+    letters: int
+    shard_id: int | None
+    offset: int | None
+    batch_id: int
+
+
+_LOCATION = (
+    "s.id, s.digest, s.length, s.shard_id, s.offset,"
+    " EXISTS (SELECT 1 FROM circular c WHERE c.sequence_id = s.id)"
+)
+_BY_ALIAS = (
+    f"SELECT {_LOCATION} FROM aliases a JOIN sequences s ON s.id = a.sequence_id"
+    " WHERE a.alias = ? AND a.namespace_id = ?"
+)
+_BY_ALIAS_ANYWHERE = (
+    f"SELECT DISTINCT {_LOCATION} FROM aliases a JOIN sequences s ON s.id = a.sequence_id"
+    " WHERE a.alias = ?"
+)
+_BY_DIGEST = {
+    "digest": f"SELECT {_LOCATION} FROM sequences s WHERE s.digest = ?",
+    "md5": f"SELECT {_LOCATION} FROM sequences s WHERE s.md5 = ?",
+    "sha1": f"SELECT {_LOCATION} FROM sequences s WHERE s.sha1 = ?",
+    "sha256": f"SELECT {_LOCATION} FROM sha256 h JOIN sequences s ON s.id = h.sequence_id"
+    " WHERE h.digest = ?",
+}
+_ALIASES = (
+    "SELECT n.name, a.alias FROM aliases a JOIN namespaces n ON n.id = a.namespace_id"
+    " WHERE a.sequence_id = ?"
+)
+
+
+class Database:
+    """A read-only connection to an instance's database.
+
+    Raises:
+        NotFound: No such file. NewerFormat, SeqArchiveError: Not one that can be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise NotFound(f"there is no database {path}")
+        self._path = path
+        self._unguarded = False
+        self._handle: list[sqlite3.Connection] = []
+        self.connection = self._open()
+        self._namespace_ids: dict[str, int] = {}
+        self._stamp: object = None
+        # Threads end without a word: their connection is closed when nothing refers to it.
+        weakref.finalize(self, _close, self._handle).atexit = False
+
+    def _open(self) -> sqlite3.Connection:
+        self._handle[:] = [self._connect()]
+        return self._handle[0]
+
+    def _connect(self) -> sqlite3.Connection:
+        uri = self._path.absolute().as_uri()
+        try:
+            return _connect(f"{uri}?mode=ro")
+        except sqlite3.OperationalError as error:
+            if os.access(self._path.parent, os.W_OK):
+                raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
+        except sqlite3.DatabaseError as error:
+            raise Corrupt(f"{self._path} is damaged ({error})") from None
+        # A reader who may not write here cannot create SQLite's shared-memory file. Nobody is
+        # writing if there is none, so that the file can be read as it is until it changes.
+        self._unguarded = True
+        try:
+            return _connect(f"{uri}?immutable=1")
+        except sqlite3.DatabaseError as error:
+            raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
+
+    def generation(self) -> object:
+        """Something that differs after every commit by anybody."""
+        if self._unguarded:
+            return self._check_file()
+        return self.connection.execute("PRAGMA data_version").fetchone()
+
+    def _check_file(self) -> object:
+        status = self._path.stat()
+        write_ahead_log = self._path.with_name(self._path.name + "-wal")
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino, write_ahead_log.exists())
+        if stamp != self._stamp:
+            self.connection.close()
+            self._unguarded = False
+            self.connection = self._open()
+            self._stamp = stamp
+        return stamp
+
+    def refresh(self) -> None:
+        """Forget what a commit may have changed."""
+        self._namespace_ids = {}
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    # --- namespaces -------------------------------------------------------------------------
+
+    def namespace_id(self, namespace: str) -> int | None:
+        """The id of a canonical namespace, compared without case; None if nothing is in it."""
+        found = self._namespace_ids.get(namespace)
+        if found is None:
+            row = self.connection.execute(
+                "SELECT id FROM namespaces WHERE name = ? COLLATE NOCASE", (namespace,)
+            ).fetchone()
+            if row is None:
+                return None
+            found = self._namespace_ids[namespace] = int(row[0])
+        return found
+
+    def namespaces(self) -> list[tuple[str, int]]:
+        """All namespaces with the number of current aliases in each."""
+        return self.connection.execute(
+            "SELECT n.name, count(a.alias) FROM namespaces n"
+            " LEFT JOIN aliases a ON a.namespace_id = n.id GROUP BY n.id ORDER BY n.name"
+        ).fetchall()
+
+    # --- look-ups ---------------------------------------------------------------------------
+
+    def locate(self, key: Key) -> list[Location]:
+        """The sequences that a key stands for: none, one, or several in different namespaces."""
+        if isinstance(key, DigestKey):
+            rows = self.connection.execute(_BY_DIGEST[key.column], (key.value,))
+        elif key.namespace is None:
+            rows = self.connection.execute(_BY_ALIAS_ANYWHERE, (key.alias,))
+        else:
+            namespace_id = self.namespace_id(key.namespace)
+            if namespace_id is None:
+                return []
+            rows = self.connection.execute(_BY_ALIAS, (key.alias, namespace_id))
+        return [Location._make(row) for row in rows]
+
+    def locate_aliases(
+        self, namespace: str, aliases: Sequence[str]
+    ) -> Iterator[tuple[str, Location]]:
+        """The sequences of many aliases of one namespace; those that are not there are absent."""
+        namespace_id = self.namespace_id(namespace)
+        if namespace_id is None:
+            return
+        for at in range(0, len(aliases), _PARAMETERS):
+            some = aliases[at : at + _PARAMETERS]
+            marks = ",".join("?" * len(some))
+            for alias, *row in self.connection.execute(
+                f"SELECT a.alias, {_LOCATION} FROM aliases a"
+                " JOIN sequences s ON s.id = a.sequence_id"
+                f" WHERE a.alias IN ({marks}) AND a.namespace_id = ?",
+                (*some, namespace_id),
+            ):
+                yield alias, Location._make(row)
+
+    def keeps_sha256(self) -> bool:
+        """Whether SHA-256 digests are kept in this archive."""
+        found = self.connection.execute("SELECT 1 FROM meta WHERE key = 'sha256'").fetchone()
+        return found is not None
+
+    def aliases_of(self, sequence_id: int) -> list[Alias]:
+        """The current aliases of a sequence, sorted."""
+        rows = self.connection.execute(_ALIASES, (sequence_id,))
+        return sorted(Alias._make(row) for row in rows)
+
+    def aliases_of_many(self, sequence_ids: Sequence[int]) -> dict[int, list[Alias]]:
+        """The same for many sequences."""
+        found: dict[int, list[Alias]] = {sequence_id: [] for sequence_id in sequence_ids}
+        for at in range(0, len(sequence_ids), _PARAMETERS):
+            some = sequence_ids[at : at + _PARAMETERS]
+            marks = ",".join("?" * len(some))
+            for sequence_id, namespace, alias in self.connection.execute(
+                "SELECT a.sequence_id, n.name, a.alias FROM aliases a"
+                " JOIN namespaces n ON n.id = a.namespace_id"
+                f" WHERE a.sequence_id IN ({marks})",
+                some,
+            ):
+                found[sequence_id].append(Alias(namespace, alias))
+        for aliases in found.values():
+            aliases.sort()
+        return found
+
+    def candidates(self, alias: str) -> list[Alias]:
+        """Every namespace in which an alias means something, with the alias."""
+        rows = self.connection.execute(
+            "SELECT n.name, a.alias FROM aliases a JOIN namespaces n ON n.id = a.namespace_id"
+            " WHERE a.alias = ? ORDER BY n.name",
+            (alias,),
+        )
+        return [Alias._make(row) for row in rows]
+
+    def versions_of(self, accession: str) -> list[Alias]:
+        """Names that are this accession with a version, at most five."""
+        rows = self.connection.execute(
+            "SELECT n.name, a.alias FROM aliases a JOIN namespaces n ON n.id = a.namespace_id"
+            " WHERE a.alias > ? || '.' AND a.alias < ? || '/' ORDER BY a.alias LIMIT 5",
+            (accession, accession),
+        )
+        return [Alias._make(row) for row in rows]
+
+    def sequence(self, sequence_id: int) -> SequenceRow:
+        """All columns of a sequence."""
+        row = self.connection.execute(
+            "SELECT id, digest, md5, sha1, length, letters, shard_id, offset, batch_id"
+            " FROM sequences WHERE id = ?",
+            (sequence_id,),
+        ).fetchone()
+        return SequenceRow._make(row)
+
+    def sequences(self) -> Iterator[SequenceRow]:
+        """All sequences, in the order in which they lie in the shards."""
+        for row in self._paged(
+            "SELECT id, digest, md5, sha1, length, letters, shard_id, offset, batch_id"
+            " FROM sequences WHERE id > ? ORDER BY id LIMIT 1000"
+        ):
+            yield SequenceRow._make(row)
+
+    def _paged(self, query: str) -> Iterator[tuple[Any, ...]]:
+        """Rows by ascending id, a page at a time: a long read must not hold back checkpoints."""
+        last = 0
+        while rows := self.connection.execute(query, (last,)).fetchall():
+            yield from rows
+            last = rows[-1][0]
+
+    def sha256_of(self, sequence_id: int) -> bytes | None:
+        """SHA-256 of a sequence, if it is kept."""
+        row = self.connection.execute(
+            "SELECT digest FROM sha256 WHERE sequence_id = ?", (sequence_id,)
+        ).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def deflines_of(self, sequence_id: int) -> list[tuple[str, str]]:
+        """Source file name and defline of each record that was this sequence."""
+        return self.connection.execute(
+            "SELECT s.name, r.defline FROM records r JOIN sources s ON s.id = r.source_id"
+            " WHERE r.sequence_id = ? ORDER BY r.source_id, r.ordinal",
+            (sequence_id,),
+        ).fetchall()
+
+    def is_circular(self, sequence_id: int) -> bool:
+        """Whether a sequence is a circular molecule."""
+        row = self.connection.execute(
+            "SELECT 1 FROM circular WHERE sequence_id = ?", (sequence_id,)
+        ).fetchone()
+        return row is not None
+
+    # --- shards, batches, counts ------------------------------------------------------------
+
+    def shard(self, shard_id: int) -> ShardRow:
+        """One shard.
+
+        Raises:
+            Corrupt: A sequence names a shard that is not there.
+        """
+        row = self.connection.execute("SELECT * FROM shards WHERE id = ?", (shard_id,)).fetchone()
+        if row is None:
+            raise Corrupt(f"the database lacks shard {shard_id}; run `seqarchive verify`")
+        return ShardRow._make(row)
+
+    def shards(self) -> list[ShardRow]:
+        """All shards, in the order in which they were added."""
+        rows = self.connection.execute("SELECT * FROM shards ORDER BY id")
+        return [ShardRow._make(row) for row in rows]
+
+    def aliases(
+        self, namespace: str | None = None, pattern: str | None = None
+    ) -> Iterator[tuple[Alias, bytes]]:
+        """Current aliases with the digests that they mean, sorted by alias.
+
+        Args:
+            namespace: Only of this one (canonical).
+            pattern: Only those that match, ``*`` and ``?`` being wildcards.
+        """
+        query = (
+            "SELECT n.name, a.alias, s.digest FROM aliases a"
+            " JOIN namespaces n ON n.id = a.namespace_id"
+            " JOIN sequences s ON s.id = a.sequence_id WHERE 1"
+        )
+        parameters: list[object] = []
+        if namespace is not None:
+            query += " AND n.name = ? COLLATE NOCASE"
+            parameters.append(namespace)
+        if pattern is not None:
+            query += " AND a.alias GLOB ?"
+            parameters.append(pattern)
+        query += " ORDER BY a.alias, n.name"
+        for name, alias, digest in self.connection.execute(query, parameters):
+            yield Alias(name, alias), digest
+
+    def sequence_ids_in(self, namespace: str) -> Iterator[int]:
+        """Ids of the sequences that have an alias in a namespace, ascending."""
+        namespace_id = self.namespace_id(namespace)
+        for (sequence_id,) in self.connection.execute(
+            "SELECT DISTINCT sequence_id FROM aliases WHERE namespace_id = ? ORDER BY sequence_id",
+            (namespace_id,),
+        ):
+            yield sequence_id
+
+    def batches(self) -> Iterator[dict[str, Any]]:
+        """All batches, the oldest first, with their sources."""
+        columns = "id, kind, created, user, host, version, namespace, n_records, n_sequences, "
+        columns += "n_residues, n_aliases, n_aliases_moved"
+        names = ["batch", *columns.split(", ")[1:]]
+        for row in self.connection.execute(f"SELECT {columns} FROM batches ORDER BY id").fetchall():
+            batch = dict(zip(names, row, strict=True))
+            batch["sources"] = [
+                {
+                    "name": name,
+                    "bytes": size,
+                    "sha256": sha256.hex(),
+                    "format": file_format,
+                    "compression": compression,
+                    "records": n_records,
+                }
+                for name, size, sha256, file_format, compression, n_records in (
+                    self.connection.execute(
+                        "SELECT name, size_bytes, sha256, format, compression, n_records"
+                        " FROM sources WHERE batch_id = ? ORDER BY id",
+                        (row[0],),
+                    )
+                )
+            ]
+            yield batch
+
+    def counts(self) -> dict[str, int]:
+        """How much there is of everything."""
+        one = self.connection.execute
+        n_sequences, n_residues = one(
+            "SELECT count(*), coalesce(sum(length), 0) FROM sequences"
+        ).fetchone()
+        n_shards, shard_bytes, index_bytes = one(
+            "SELECT count(*), coalesce(sum(size_bytes), 0),"
+            " coalesce(sum(fai_bytes + gzi_bytes), 0) FROM shards"
+        ).fetchone()
+        (n_aliases,) = one("SELECT count(*) FROM aliases").fetchone()
+        (n_ended,) = one("SELECT count(*) FROM ended_aliases").fetchone()
+        (n_batches,) = one("SELECT count(*) FROM batches").fetchone()
+        return {
+            "sequences": n_sequences,
+            "residues": n_residues,
+            "aliases": n_aliases,
+            "ended_aliases": n_ended,
+            "batches": n_batches,
+            "shards": n_shards,
+            "shard_bytes": shard_bytes,
+            "index_bytes": index_bytes,
+        }
+
+    def meta(self) -> dict[str, str]:
+        """The settings of the archive."""
+        return dict(self.connection.execute("SELECT key, value FROM meta"))
+
+    def integrity_problems(self) -> Iterator[str]:
+        """What SQLite itself finds wrong with the file."""
+        try:
+            for (line,) in self.connection.execute("PRAGMA integrity_check"):
+                if line != "ok":
+                    yield str(line)
+        except sqlite3.DatabaseError as error:
+            yield str(error)
+
+
+def _close(handle: list[sqlite3.Connection]) -> None:
+    for connection in handle:
+        connection.close()
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        schema.version_of(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
