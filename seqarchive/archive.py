@@ -320,6 +320,10 @@ class Archive:
             found[n] = self._fetch(location, identifier, start, end, clamp=clamp)
         return found
 
+    def is_circular(self, identifier: str) -> bool:
+        """Whether a sequence is a circular molecule."""
+        return self._locate(identifier).circular
+
     def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
         """The residues of a sequence in pieces of bounded size.
 

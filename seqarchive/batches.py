@@ -203,6 +203,10 @@ class Batch:
         """Record the SHA-256 of sequences."""
         self.connection.executemany("INSERT OR REPLACE INTO sha256 VALUES (?, ?)", rows)
 
+    def keep_sha256(self) -> None:
+        """Have the SHA-256 of every sequence to come recorded too."""
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES ('sha256', '1')")
+
     def mark_circular(self, sequence_id: int) -> None:
         """Record that a sequence is a circular molecule."""
         self.connection.execute(

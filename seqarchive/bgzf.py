@@ -17,7 +17,7 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from isal import isal_zlib
@@ -109,9 +109,18 @@ class Index:
         uncompressed.extend(values[2::2])
         return cls(compressed, uncompressed)
 
+    @classmethod
+    def of(cls, blocks: Iterable[tuple[int, int]]) -> Index:
+        """From the compressed and uncompressed offset of each block."""
+        index = cls(array("Q"), array("Q"))
+        for compressed, uncompressed in blocks:
+            index.compressed.append(compressed)
+            index.uncompressed.append(uncompressed)
+        return index
+
     def to_bytes(self) -> bytes:
         """The ``.gzi`` file, byte for byte as htslib writes it."""
-        values = array("Q", [len(self.compressed) - 1])
+        values = array("Q", [max(0, len(self.compressed) - 1)])
         for pair in zip(self.compressed[1:], self.uncompressed[1:], strict=True):
             values.extend(pair)
         if sys.byteorder == "big":

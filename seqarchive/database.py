@@ -106,6 +106,7 @@ class Database:
         self._stamp: object = None
         # Threads end without a word: their connection is closed when nothing refers to it.
         weakref.finalize(self, _close, self._handle).atexit = False
+        _open_databases.add(self)
 
     def _open(self) -> sqlite3.Connection:
         self._handle[:] = [self._connect()]
@@ -152,6 +153,7 @@ class Database:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+        _open_databases.discard(self)
 
     # --- namespaces -------------------------------------------------------------------------
 
@@ -268,6 +270,25 @@ class Database:
             " FROM sequences WHERE id > ? ORDER BY id LIMIT 1000"
         ):
             yield SequenceRow._make(row)
+
+    def shard_ranges(self) -> dict[int, tuple[int, int]]:
+        """The first and the last id of the sequences in each shard: they ascend together."""
+        return {
+            shard_id: (first, last)
+            for shard_id, first, last in self.connection.execute(
+                "SELECT shard_id, min(id), max(id) FROM sequences"
+                " WHERE shard_id IS NOT NULL GROUP BY shard_id"
+            )
+        }
+
+    def sequences_in(self, shard_id: int, first: int, last: int) -> Iterator[SequenceRow]:
+        """The sequences of a shard, by their offset; ``first`` and ``last`` from its range."""
+        rows = self.connection.execute(
+            "SELECT id, digest, md5, sha1, length, letters, shard_id, offset, batch_id"
+            " FROM sequences WHERE id BETWEEN ? AND ? AND shard_id = ? ORDER BY offset",
+            (first, last, shard_id),
+        )
+        yield from map(SequenceRow._make, rows)
 
     def _paged(self, query: str) -> Iterator[tuple[Any, ...]]:
         """Rows by ascending id, a page at a time: a long read must not hold back checkpoints."""
@@ -412,6 +433,14 @@ class Database:
                     yield str(line)
         except sqlite3.DatabaseError as error:
             yield str(error)
+
+
+_open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
+
+
+def is_database_open() -> bool:
+    """Whether this process has a connection that a fork of it would inherit."""
+    return bool(_open_databases)
 
 
 def _close(handle: list[sqlite3.Connection]) -> None:

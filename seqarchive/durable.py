@@ -70,6 +70,29 @@ def publish(temporary: Path, final: Path) -> None:
     os.unlink(temporary)
 
 
+def replace(path: Path, data: bytes, temporary: Path) -> None:
+    """Give a file new contents by one rename; read-only, durable on return.
+
+    Args:
+        temporary: A directory of the same file system for the unfinished file.
+    """
+    temporary.mkdir(exist_ok=True)
+    unfinished = temporary / path.name
+    unfinished.write_bytes(data)
+    os.chmod(unfinished, 0o444)
+    fsync(unfinished)
+    os.replace(unfinished, path)
+    fsync(path.parent)
+
+
+def move(path: Path, destination: Path) -> None:
+    """Move a file within a file system; both directories are durable on return."""
+    make_directory(destination.parent)
+    os.rename(path, destination)
+    fsync(destination.parent)
+    fsync(path.parent)
+
+
 def remove(path: Path) -> None:
     """Remove a file if it is there."""
     with contextlib.suppress(FileNotFoundError):

@@ -28,7 +28,7 @@ from .inputs import STDIN, Input, decompressed, open_input
 from .instances import Instance
 from .lanes import Lane, Lanes, Pending
 from .packing import SHARD_BYTES, Packer, Placed
-from .records import LONG, Group, LongRecord, Record, read_records, records_in
+from .records import LONG, Group, LongRecord, Record, first_word, read_records, records_in
 from .workers import Worker, Workers
 from .writing import Writing
 
@@ -90,6 +90,7 @@ class LoadReport:
     shard_bytes: int = 0
     skipped: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
+    unused_circular: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
@@ -178,6 +179,7 @@ class _Storer:
         self._aliases: list[AliasRow] = []
         self._records: list[tuple[int, int, int, str]] = []
         self._sha256: list[tuple[int, bytes]] = []
+        self._circular = set(options.circular)  # names that no record has had yet
         self._namespace_ids: dict[str, int] = {}
         self._label = ""
         self._source_id: int | None = None
@@ -331,9 +333,14 @@ class _Storer:
         if entry.circular:
             self._batch.mark_circular(sequence_id)
             self._report.circular += 1
+            self._circular.discard(first_word(entry.defline))
         if self._source_id is not None:
             self._n_records += 1
             self._records.append((self._source_id, self._n_records, sequence_id, entry.defline))
+
+    def unused_circular(self) -> list[str]:
+        """Names of circular molecules that no record had."""
+        return sorted(self._circular)
 
     def flush(self) -> None:
         """Insert the rows that wait."""
@@ -603,6 +610,7 @@ def _change(
             with _publishing(packer, batch, report):
                 storer = _Storer(batch, packer, options, report)
                 send(_Pipeline(task, engine, storer, packer, options, report))
+                report.unused_circular = storer.unused_circular()
         _take_counts(report, batch)
         report.seconds = round(time.monotonic() - started, 3)
         if writing is not None and not options.dry_run:

@@ -74,6 +74,11 @@ def _letters_of(residues: bytes, bits: tuple[tuple[int, int], ...]) -> int:
     return mask
 
 
+def letters_of(residues: bytes) -> int:
+    """Which characters occur, as a mask over ``RESIDUES``."""
+    return _letters_of(residues, _BITS)
+
+
 def letters_in(mask: int) -> str:
     """The characters that a mask stands for, sorted as bytes are."""
     return "".join(sorted(chr(c) for i, c in enumerate(RESIDUES) if mask >> i & 1))

@@ -60,6 +60,11 @@ def header_line(name: str) -> bytes:
     return b">%s\n" % name.encode("ascii")
 
 
+def fai_line(name: str, length: int, offset: int) -> str:
+    """A line of a ``.fai``: the residues of a record are on one line."""
+    return f"{name}\t{length}\t{offset}\t{length}\t{length + 1}\n"
+
+
 #: Bytes of every header line.
 HEADER_LENGTH = 34
 
@@ -132,7 +137,7 @@ class ShardWriter:
 
     def add_entry(self, name: str, length: int, offset: int) -> None:
         """Enter a written record into the ``.fai``, under its digest."""
-        self._fai.write(f"{name}\t{length}\t{offset}\t{length}\t{length + 1}\n")
+        self._fai.write(fai_line(name, length, offset))
         self._first_name = self._first_name or name
         self.n_sequences += 1
         self.n_residues += length

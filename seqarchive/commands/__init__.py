@@ -1,0 +1,268 @@
+"""The command line: one verb a file; here is what they share.
+
+Results go to standard output, everything else to standard error. An error is one line that says
+what, where and what to do, and an exit code; ``-v`` adds the traceback.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import importlib
+import json
+import logging
+import os
+import sqlite3
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from ..errors import Corrupt, SeqArchiveError
+from ..instances import MASTER, Instance
+from ..version import __version__
+
+#: Verb -> module; a module is imported when its verb is used.
+_VERBS = {
+    "init": "init",
+    "load": "load",
+    "get": "get",
+    "translate": "translate",
+    "export": "export",
+    "export-aliases": "export_aliases",
+    "import-aliases": "import_aliases",
+    "status": "status",
+    "log": "log",
+    "verify": "verify",
+    "repair": "repair",
+    "digests": "digests",
+}
+
+EXIT_CODES = """\b
+Exit codes:
+  0 done                      6 damage found
+  1 failed                    7 another writer holds the lock
+  2 usage                     8 read-only
+  3 not found or ambiguous    9 a remote source failed
+  4 conflict                 10 written by a newer version
+  5 bad input data          130 interrupted
+"""
+
+INTERRUPTED = 130
+
+
+@dataclass(slots=True)
+class Settings:
+    """The options that every command understands."""
+
+    root: Path | None = None
+    instance: str | None = None
+    json: bool = False
+    verbose: int = 0
+    quiet: bool = False
+
+    def place(self) -> Instance:
+        """The instance that the command is about."""
+        root = self.root
+        if root is None:
+            chosen = os.environ.get("SEQARCHIVE_ROOT")
+            root = Path(chosen) if chosen else _default_root()
+        name = self.instance or MASTER
+        if name == "latest":
+            link = root / "latest"
+            name = link.readlink().name if link.is_symlink() else name
+        return Instance(root, name)
+
+
+def _default_root() -> Path:
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "seqarchive"
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COMMON = (
+    click.option("--root", type=click.Path(path_type=Path, file_okay=False),
+                 help="Directory of the archive [$SEQARCHIVE_ROOT, ~/.local/share/seqarchive]."),
+    click.option("--instance", metavar="NAME", help="Which instance [master]; `latest` works."),
+    click.option("--json", "as_json", is_flag=True, help="Results as JSON."),
+    click.option("-v", "--verbose", count=True, help="Say more; show tracebacks."),
+    click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings."),
+)
+
+
+def common_options(function: F) -> F:
+    """The options of ``Settings``, which are understood before and after the command."""
+
+    @functools.wraps(function)
+    def merged(
+        *args: Any,
+        root: Path | None,
+        instance: str | None,
+        as_json: bool,
+        verbose: int,
+        quiet: bool,
+        **options: Any,
+    ) -> Any:
+        settings = click.get_current_context().ensure_object(Settings)
+        settings.root = root or settings.root
+        settings.instance = instance or settings.instance
+        settings.json = as_json or settings.json
+        settings.verbose = max(verbose, settings.verbose)
+        settings.quiet = quiet or settings.quiet
+        return function(settings, *args, **options)
+
+    for option in reversed(_COMMON):
+        merged = option(merged)
+    return merged  # type: ignore[return-value]
+
+
+def command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A verb: common options, an example and the exit codes in its help."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        shown = "\n".join("  " + line for line in example.strip().splitlines())
+        function.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n{shown}\n\n{EXIT_CODES}"
+        return click.command(name, context_settings={"help_option_names": ["-h", "--help"]})(
+            common_options(function)
+        )
+
+    return decorate
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _VERBS:
+            return None
+        module = importlib.import_module(f".{_VERBS[cmd_name]}", __name__)
+        verb: click.Command = module.command_
+        return verb
+
+
+@click.group(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=EXIT_CODES,
+)
+@click.version_option(__version__, prog_name="seqarchive")
+@common_options
+def cli(_settings: Settings) -> None:
+    """A journaled, content-addressed archive of biological sequences."""
+
+
+# --- output -----------------------------------------------------------------------------------
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on one line of standard output."""
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def warn(settings: Settings, message: str) -> None:
+    """A line on standard error."""
+    if not settings.quiet:
+        click.echo(f"seqarchive: {message}", err=True)
+
+
+def megabytes(n_bytes: int) -> str:
+    """A size as people read it."""
+    value = float(n_bytes)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if unit == "bytes" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} TB"
+
+
+@contextmanager
+def progress_bar(
+    settings: Settings, what: str, total: int | None, unit: str = "B"
+) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal for what takes more than a second; nothing in a pipe."""
+    if settings.quiet or settings.json or not sys.stderr.isatty():
+        yield lambda _n: None
+        return
+    from tqdm import tqdm  # noqa: PLC0415  (0.1 s)
+
+    # Its monitor is a thread, and with another thread running no worker can be forked.
+    tqdm.monitor_interval = 0
+    with tqdm(desc=what, total=total, unit=unit, unit_scale=True, delay=1, leave=False) as bar:
+        yield lambda n: bar.update(n) and None
+
+
+def lines_of(name: str) -> Iterable[str]:
+    """The lines of a text file, or of standard input as ``-``."""
+    with click.open_file(name, encoding="utf-8") as file:
+        yield from file
+
+
+# --- the one place where errors end -----------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    settings = Settings()
+    logging.basicConfig(format="seqarchive: %(message)s", level=logging.WARNING)
+    try:
+        result = cli.main(arguments, prog_name="seqarchive", obj=settings, standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nseqarchive: interrupted; what was not committed is not there", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader has seen enough. Nothing may be flushed into the pipe at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (SeqArchiveError, OSError, sqlite3.Error, MemoryError) as error:
+        if settings.verbose:
+            traceback.print_exc()
+        message, code = _explained(error)
+        click.echo(f"seqarchive: {message}", err=True)
+        return code
+
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full; make room and try again",
+    errno.EDQUOT: "the disk quota is used up; make room and try again",
+    errno.EROFS: "the medium is read-only",
+    errno.EIO: "the disk reports an input/output error; check it before anything else",
+    errno.EMFILE: "too many open files; raise `ulimit -n`",
+}
+
+
+def _explained(error: BaseException) -> tuple[str, int]:
+    """One line, and the exit code."""
+    if isinstance(error, SeqArchiveError):
+        return str(error), error.exit_code
+    if isinstance(error, sqlite3.Error):
+        text = str(error)
+        if "full" in text:
+            return f"{_ADVICE[errno.ENOSPC]} ({text}); nothing was changed", 1
+        if "readonly" in text or "read-only" in text:
+            return f"the database cannot be written ({text})", 8
+        damaged = "malformed" in text or "not a database" in text
+        advice = "; run `seqarchive verify`" if damaged else ""
+        return f"the database: {text}{advice}", Corrupt.exit_code if damaged else 1
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        advice = _ADVICE.get(error.errno or 0)
+        code = 8 if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) else 1
+        return f"{where}{advice or error.strerror or error}", code
+    return "out of memory", 1

@@ -1,0 +1,40 @@
+"""``seqarchive export``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from ..archive import Archive
+from ..exporting import WIDTH, fasta_records, write_fasta
+from . import Settings, command, lines_of
+
+
+@command("export", "seqarchive export --namespace refseq > refseq.fa")
+@click.option("--namespace", "-n", help="Only sequences with a name in it.")
+@click.option("--from", "from_file", metavar="FILE", help="IDs from a file, one a line.")
+@click.option("--width", type=click.IntRange(0), default=WIDTH, show_default=True,
+              help="Columns of a line; 0 for one line.")
+@click.argument("ids", nargs=-1)
+def command_(
+    settings: Settings,
+    namespace: str | None,
+    from_file: str | None,
+    width: int,
+    ids: Sequence[str],
+) -> None:
+    """Write FASTA that `load` takes in again: the same sequences under the same names.
+
+    Each sequence is written once: those of IDS in their order, or all.
+    """
+    if namespace is not None and (ids or from_file is not None):
+        raise click.UsageError("--namespace and IDs exclude each other")
+    wanted: list[str] | None = None
+    if ids or from_file is not None:
+        lines = lines_of(from_file) if from_file is not None else ()
+        wanted = [*ids, *(line.strip() for line in lines if line.strip())]
+    with Archive(settings.place().root, settings.place().name) as archive:
+        for defline, digest in fasta_records(archive, wanted, namespace):
+            write_fasta(archive, defline, "sha512t24u:" + digest, sys.stdout, width)

@@ -1,0 +1,35 @@
+"""``seqarchive export-aliases``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from ..archive import Archive
+from ..exporting import HEADER
+from . import Settings, command, print_json
+
+
+@command("export-aliases", "seqarchive export-aliases --namespace refseq --glob 'NM_*' > names.tsv")
+@click.option("--namespace", "-n", help="Only names in it.")
+@click.option("--glob", "pattern", help="Only names that match; * and ? are wildcards.")
+def command_(settings: Settings, namespace: str | None, pattern: str | None) -> None:
+    """Write all current aliases as a table: namespace, alias, sequence (ga4gh:SQ.).
+
+    `import-aliases` takes it in again.
+    """
+    with Archive(settings.place().root, settings.place().name) as archive:
+        if not settings.json:
+            sys.stdout.write(HEADER + "\n")
+        for alias, digest in archive.all_aliases(namespace, pattern):
+            if settings.json:
+                print_json(
+                    {
+                        "namespace": alias.namespace,
+                        "alias": alias.alias,
+                        "sequence": f"ga4gh:SQ.{digest}",
+                    }
+                )
+            else:
+                sys.stdout.write(f"{alias.namespace}\t{alias.alias}\tga4gh:SQ.{digest}\n")

@@ -1,0 +1,159 @@
+"""``seqarchive get``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import click
+
+from ..archive import Archive
+from ..errors import BadInput, BadInterval, NotFound
+from ..exporting import WIDTH
+from ..identifiers import check_interval
+from ..sequences import reverse_complement
+from . import Settings, command, lines_of, print_json
+
+#: Ranges of more residues than this are printed piece by piece.
+_PIECE = 1 << 22
+
+
+class _Wanted(NamedTuple):
+    label: str
+    identifier: str
+    start: int | None
+    end: int | None
+    reverse: bool
+
+
+@command("get", "seqarchive get refseq:NC_001133.9:100-160 md5:3332ed720ac7eaa9b3655c06f6b9e196")
+@click.option("--fasta", is_flag=True, help="FASTA instead of one line for each ID.")
+@click.option("--width", type=click.IntRange(0), default=WIDTH, show_default=True,
+              help="Columns of FASTA lines; 0 for one line.")
+@click.option("--bed", "bed", metavar="FILE", help="Ranges from a BED file (`-`: standard input).")
+@click.option("--from", "from_file", metavar="FILE", help="IDs from a file, one a line.")
+@click.option("--namespace", "-n", help="Namespace of the names in --bed and --from.")
+@click.option("--reverse-complement", "-r", "reverse", is_flag=True,
+              help="The other strand (with --bed: of what its strand column says).")
+@click.option("--clamp", is_flag=True, help="Take what there is of a range beyond the end.")
+@click.argument("ids", nargs=-1)
+def command_(
+    settings: Settings,
+    fasta: bool,
+    width: int,
+    bed: str | None,
+    from_file: str | None,
+    namespace: str | None,
+    reverse: bool,
+    clamp: bool,
+    ids: Sequence[str],
+) -> None:
+    """Print residues: one line for each ID, in the order asked.
+
+    An ID is an alias, a namespace:alias or any digest; `ID:START-END` is a range, 0-based and
+    half-open. Nothing is printed unless all IDs are found.
+    """
+    with Archive(settings.place().root, settings.place().name) as archive:
+        prefix = f"{namespace}:" if namespace else ""
+        texts = [*ids, *(prefix + text for text in _names(from_file))]
+        wanted = [_Wanted(text, *archive.split(text), reverse) for text in texts]
+        wanted += _bed(archive, bed, prefix, reverse)
+        if not wanted:
+            raise click.UsageError("say at least one ID, --bed or --from")
+        checked = [_checked(archive, one, clamp=clamp) for one in wanted]
+        for one in checked:
+            if settings.json:
+                print_json(_as_json(archive, one))
+            elif fasta:
+                sys.stdout.write(f">{one.label}\n")
+                _write_wrapped(_pieces(archive, one), width)
+            else:
+                for piece in _pieces(archive, one):
+                    sys.stdout.write(piece)
+                sys.stdout.write("\n")
+
+
+def _names(from_file: str | None) -> Iterator[str]:
+    if from_file is not None:
+        yield from (line.strip() for line in lines_of(from_file) if line.strip())
+
+
+def _bed(archive: Archive, name: str | None, prefix: str, reverse: bool) -> Iterator[_Wanted]:
+    if name is None:
+        return
+    for n, line in enumerate(lines_of(name), 1):
+        if not line.strip() or line.startswith(("#", "track", "browser")):
+            continue
+        fields = line.rstrip("\r\n").split("\t")
+        if len(fields) < 3:
+            fields = line.split()
+        try:
+            chromosome, start, end = fields[0], int(fields[1]), int(fields[2])
+        except (IndexError, ValueError):
+            raise BadInput("not a BED line (name, start, end)", file=name, line=n) from None
+        identifier = prefix + chromosome
+        if identifier not in archive:
+            raise NotFound(f"{name}, line {n}: {identifier!r} is not in the archive")
+        label = f"{fields[3]}::" if len(fields) > 3 and fields[3] not in ("", ".") else ""
+        minus = len(fields) > 5 and fields[5] == "-"
+        yield _Wanted(
+            f"{label}{identifier}:{start}-{end}", identifier, start, end, minus != reverse
+        )
+
+
+def _checked(archive: Archive, wanted: _Wanted, *, clamp: bool) -> _Wanted:
+    """The same with a range that the sequence has."""
+    sequence = archive[wanted.identifier]
+    try:
+        start, end = check_interval(
+            wanted.start,
+            wanted.end,
+            len(sequence),
+            clamp=clamp,
+            circular=archive.is_circular(wanted.identifier),
+        )
+    except BadInterval as error:
+        raise BadInterval(f"{wanted.identifier}: {error.message}") from None
+    return wanted._replace(start=start, end=end)
+
+
+def _pieces(archive: Archive, wanted: _Wanted) -> Iterable[str]:
+    start, end = wanted.start or 0, wanted.end or 0
+    whole = wanted.start == 0 and wanted.end == len(archive[wanted.identifier])
+    if wanted.reverse or start > end or (end - start <= _PIECE and not whole):
+        residues = archive.fetch(wanted.identifier, wanted.start, wanted.end)
+        return [reverse_complement(residues) if wanted.reverse else residues]
+    if whole:
+        return archive.pieces(wanted.identifier)
+    return (
+        archive.fetch(wanted.identifier, at, min(at + _PIECE, end))
+        for at in range(start, end, _PIECE)
+    )
+
+
+def _write_wrapped(pieces: Iterable[str], width: int) -> None:
+    rest = ""
+    for piece in pieces:
+        text = rest + piece
+        if not width:
+            rest = text
+            continue
+        whole = len(text) - len(text) % width
+        sys.stdout.write(
+            "".join(text[at : at + width] + "\n" for at in range(0, whole, width))
+        )
+        rest = text[whole:]
+    if rest:
+        sys.stdout.write(rest + "\n")
+
+
+def _as_json(archive: Archive, wanted: _Wanted) -> dict[str, object]:
+    return {
+        "id": wanted.identifier,
+        "digest": archive.find(wanted.identifier),
+        "start": wanted.start,
+        "end": wanted.end,
+        "reverse_complement": wanted.reverse,
+        "sequence": "".join(_pieces(archive, wanted)),
+    }

@@ -1,0 +1,42 @@
+"""``seqarchive import-aliases``."""
+
+from __future__ import annotations
+
+import click
+
+from ..batches import OnConflict
+from ..exporting import import_aliases, read_aliases
+from . import Settings, command, lines_of, print_json, warn
+
+
+@command("import-aliases", "seqarchive import-aliases names.tsv")
+@click.option("--on-conflict", type=click.Choice([choice.value for choice in OnConflict]),
+              default="error", show_default=True,
+              help="When an alias means another sequence already.")
+@click.option("--dry-run", is_flag=True, help="Report what would happen; write nothing.")
+@click.argument("file")
+def command_(settings: Settings, on_conflict: str, dry_run: bool, file: str) -> None:
+    """Add aliases from a table, as one batch.
+
+    Columns, separated by tabs: namespace, alias, sequence (any identifier of one in the
+    archive). `-` is standard input.
+    """
+    label = "standard input" if file == "-" else file
+    report = import_aliases(
+        settings.place(),
+        read_aliases(lines_of(file), label),
+        label,
+        OnConflict(on_conflict),
+        dry_run=dry_run,
+    )
+    if settings.json:
+        print_json(report)
+        return
+    head = "dry run, nothing written" if dry_run else f"batch {report['batch']}"
+    click.echo(
+        f"{head}: {report['rows']:,} rows: {report['aliases_added']:,} aliases added, "
+        f"{report['aliases_known']:,} known already, {report['aliases_moved']:,} moved, "
+        f"{report['aliases_kept']:,} kept against a conflict"
+    )
+    for line in report["conflicts"][:10]:
+        warn(settings, f"conflict: {line}")

@@ -1,0 +1,153 @@
+"""``seqarchive load``."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from .. import namespaces
+from ..batches import OnConflict
+from ..bgzf import Compression
+from ..deflines import Naming, read_alias_table
+from ..loading import LoadOptions, LoadReport, load
+from ..packing import SHARD_BYTES
+from . import Settings, command, megabytes, print_json, progress_bar, warn
+
+_SIZE = re.compile(r"(\d+)\s*([kMGT]i?)?B?\Z")
+_UNITS = {"k": 1, "M": 2, "G": 3, "T": 4}
+
+
+class _Size(click.ParamType):
+    name = "size"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        if isinstance(value, int):
+            return value
+        match = _SIZE.match(str(value))
+        if match is None:
+            self.fail(f"{value!r} is not a size like 95M (millions) or 256Mi", param, ctx)
+        number, unit = match.groups()
+        base = 1024 if unit and unit.endswith("i") else 1000
+        return int(number) * int(base ** _UNITS[unit[0]] if unit else 1)
+
+
+class _Pattern(click.ParamType):
+    name = "regex"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> re.Pattern[str]:
+        try:
+            return re.compile(str(value))
+        except re.error as error:
+            self.fail(f"{value!r} is not a regular expression: {error}", param, ctx)
+
+
+@command("load", "seqarchive load --namespace refseq GRCh38_latest_rna.fna.gz extra.gbff")
+@click.option("--namespace", "-n", required=True, help="Namespace of the names in the files.")
+@click.option("--on-conflict", type=click.Choice([choice.value for choice in OnConflict]),
+              default="error", show_default=True,
+              help="When an alias means another sequence already.")
+@click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail",
+              show_default=True, help="When a record is not right.")
+@click.option("--circular", multiple=True, metavar="NAME",
+              help="A record (first word of its defline) that is a circular molecule.")
+@click.option("--alias-regex", type=_Pattern(),
+              help="How to find the alias in a defline: group `alias` (or the first), and "
+                   "`namespace` if it is there too.")
+@click.option("--alias-table", type=click.Path(path_type=Path, dir_okay=False),
+              help="TSV: a name in the files, then the namespace:alias it shall have.")
+@click.option("--compression", type=click.Choice([choice.value for choice in Compression]),
+              default="fast", show_default=True,
+              help="`small` looks for repeats too: slower, up to 30 % less for transcripts.")
+@click.option("--shard-size", type=_Size(), default=SHARD_BYTES, show_default="256Mi",
+              help="Size at which a shard file closes; 95M fits hosts that limit a file.")
+@click.option("--threads", type=click.IntRange(0), help="Worker processes [one a core].")
+@click.option("--dry-run", is_flag=True, help="Report what would happen; write nothing.")
+@click.argument("files", nargs=-1, required=True)
+def command_(
+    settings: Settings,
+    namespace: str,
+    on_conflict: str,
+    on_error: str,
+    circular: Sequence[str],
+    alias_regex: re.Pattern[str] | None,
+    alias_table: Path | None,
+    compression: str,
+    shard_size: int,
+    threads: int | None,
+    dry_run: bool,
+    files: Sequence[str],
+) -> None:
+    """Load sequence files as one batch: all of it, or nothing.
+
+    FILES are FASTA, GenBank, EMBL or Swiss-Prot, plain or compressed (gzip, BGZF, bzip2, xz,
+    zstd), recognised by content; `-` is standard input. Known sequences are not stored again.
+    """
+    naming = Naming(
+        namespaces.canonical(namespace),
+        alias_regex,
+        read_alias_table(alias_table) if alias_table else {},
+    )
+    options = LoadOptions(
+        naming,
+        OnConflict(on_conflict),
+        skip_errors=on_error == "skip",
+        circular=frozenset(circular),
+        dry_run=dry_run,
+        threads=(os.cpu_count() or 1) if threads is None else threads,
+        compression=Compression(compression),
+        shard_bytes=shard_size,
+    )
+    sizes = [Path(name).stat().st_size for name in files if Path(name).is_file()]
+    total = sum(sizes) if len(sizes) == len(files) else None
+    with progress_bar(settings, "loading", total) as progress:
+        report = load(settings.place(), files, options, progress)
+    if settings.json:
+        print_json(report.as_dict())
+    else:
+        click.echo(_text(report))
+    _warn(settings, report)
+
+
+def _text(report: LoadReport) -> str:
+    n_files = len(report.files)
+    head = "dry run, nothing written" if report.dry_run else f"batch {report.batch}"
+    lines = [
+        f"{head}: {report.records:,} records from {n_files} file{'s' * (n_files != 1)}, "
+        f"{report.seconds:.2f} s",
+        f"  sequences  {report.sequences_added:,} added ({report.residues_added:,} residues), "
+        f"{report.sequences_known:,} known already",
+        f"  aliases    {report.aliases_added:,} added, {report.aliases_known:,} known already, "
+        f"{report.aliases_moved:,} moved, {report.aliases_kept:,} kept against a conflict",
+    ]
+    if report.shards:
+        lines.append(f"  shards     {report.shards:,} written, {megabytes(report.shard_bytes)}")
+    for count, what in (
+        (report.versionless, "RefSeq or Ensembl names without a version"),
+        (report.empty, "empty sequences"),
+        (report.circular, "circular molecules"),
+    ):
+        if count:
+            lines.append(f"  {count:,} {what}")
+    return "\n".join(lines)
+
+
+#: Conflicts and skipped records that are printed; ``--json`` has all.
+_SHOWN = 10
+
+
+def _warn(settings: Settings, report: LoadReport) -> None:
+    for what, found in (("conflict", report.conflicts), ("skipped", report.skipped)):
+        for line in found[:_SHOWN]:
+            warn(settings, f"{what}: {line}")
+        if len(found) > _SHOWN:
+            warn(settings, f"... and {len(found) - _SHOWN} more {what}s (--json lists all)")
+    for name in report.unused_circular:
+        warn(settings, f"--circular {name}: no record of that name")

@@ -1,0 +1,33 @@
+"""``seqarchive status``."""
+
+from __future__ import annotations
+
+import click
+
+from ..archive import Archive
+from . import Settings, command, megabytes, print_json
+
+
+@command("status", "seqarchive --json status")
+def command_(settings: Settings) -> None:
+    """Show how much there is, and how large it is."""
+    with Archive(settings.place().root, settings.place().name) as archive:
+        status = archive.status()
+    if settings.json:
+        print_json(status)
+        return
+    click.echo(f"{status['root']}, instance {status['instance']}")
+    click.echo(f"  sequences  {status['sequences']:,} ({status['residues']:,} residues)")
+    click.echo(
+        f"  aliases    {status['aliases']:,} in {len(status['namespaces'])} namespaces, "
+        f"{status['ended_aliases']:,} former ones"
+    )
+    for namespace, count in status["namespaces"].items():
+        click.echo(f"             {namespace}: {count:,}")
+    click.echo(f"  digests    {', '.join(status['digests'])}")
+    click.echo(f"  batches    {status['batches']:,}")
+    click.echo(
+        f"  on disk    {megabytes(status['shard_bytes'])} in {status['shards']:,} shards, "
+        f"{megabytes(status['index_bytes'])} of indexes, "
+        f"{megabytes(status['database_bytes'])} of database"
+    )

@@ -1,0 +1,43 @@
+"""``seqarchive verify``."""
+
+from __future__ import annotations
+
+import click
+
+from ..errors import Corrupt
+from ..verifying import VerifyReport, verify
+from . import Settings, command, print_json, progress_bar
+
+
+@command("verify", "seqarchive verify --full")
+@click.option("--full", is_flag=True, help="Hash every residue and every byte, on all cores.")
+def command_(settings: Settings, full: bool) -> int:
+    """Check rows against shards against indexes, and list every finding.
+
+    What an interrupted load left is listed as left over: it is no damage, and goes with the next
+    write. Exits with 6 if there is damage; see `repair`.
+    """
+    with progress_bar(settings, "verifying", None) as progress:
+        report = verify(settings.place(), full=full, progress=progress)
+    if settings.json:
+        print_json(report.as_dict())
+    else:
+        _print(report)
+    return Corrupt.exit_code if report.findings else 0
+
+
+def _print(report: VerifyReport) -> None:
+    for finding in report.findings:
+        click.echo(f"{finding.kind}: {finding}")
+    for path in report.left_over:
+        click.echo(f"left over: {path}")
+    how = "in full" if report.full else "quickly (--full hashes every residue)"
+    verdict = (
+        f"{len(report.findings):,} findings; `seqarchive repair` rebuilds what can be rebuilt"
+        if report.findings
+        else "no damage"
+    )
+    click.echo(
+        f"{report.sequences:,} sequences, {report.residues:,} residues in {report.shards:,} "
+        f"shards checked {how} in {report.seconds:.2f} s: {verdict}"
+    )

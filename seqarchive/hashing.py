@@ -1,0 +1,53 @@
+"""Further digests of all sequences: filled for what is there, kept for what comes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from .archive import Archive
+from .batches import Batch
+from .identifiers import digest_text
+from .instances import Instance
+from .writing import Writing
+
+
+def add_sha256(
+    instance: Instance, progress: Callable[[int], None] = lambda _n: None
+) -> dict[str, Any]:
+    """Compute the SHA-256 of every sequence that has none, and keep it from now on, as one batch.
+
+    Args:
+        progress: Called with numbers of residues hashed.
+
+    Returns:
+        The report; ready for JSON.
+    """
+    instance.require()
+    with (
+        Writing(instance) as writing,
+        Archive(instance.root, instance.name) as archive,
+        Batch(writing.connection, "digests") as batch,
+    ):
+        rows: list[tuple[int, bytes]] = []
+        n_added = 0
+        for row in archive.database.sequences():
+            if archive.database.sha256_of(row.id) is not None:
+                continue
+            sha256 = hashlib.sha256()
+            for piece in archive.pieces("sha512t24u:" + digest_text(row.digest)):
+                sha256.update(piece.encode("ascii"))
+                progress(len(piece))
+            rows.append((row.id, sha256.digest()))
+            n_added += 1
+            if len(rows) >= 10_000:
+                batch.add_sha256(rows)
+                rows = []
+        batch.add_sha256(rows)
+        batch.keep_sha256()
+        report = {"batch": batch.id, "algorithm": "sha256", "added": n_added}
+        writing.committing()
+        batch.commit(report)
+        writing.committed()
+    return report

@@ -1,0 +1,543 @@
+"""Verify: rows against shards against indexes. Repair: rebuild what can be rebuilt.
+
+A finding names what is wrong and where. What an interrupted load left is listed beside them: it
+costs space, not truth, and goes with the next write.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from . import batches, durable
+from .batches import Batch
+from .bgzf import Index, scan_blocks
+from .database import Database, SequenceRow, ShardRow, is_database_open
+from .errors import Corrupt
+from .identifiers import digest_text
+from .instances import Instance
+from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal
+from .lanes import Lanes, Pending
+from .records import letters_of
+from .shards import ShardFiles, fai_line, file_sha256
+from .workers import Worker, Workers
+from .writing import Writing
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong."""
+
+    kind: str
+    """``missing``, ``truncated``, ``changed``, ``index``, ``row``, ``foreign`` or ``database``."""
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was checked and what was found."""
+
+    full: bool
+    shards: int = 0
+    sequences: int = 0
+    residues: int = 0
+    findings: list[Finding] = field(default_factory=list)
+    left_over: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "full": self.full,
+            "ok": not self.findings,
+            "shards": self.shards,
+            "sequences": self.sequences,
+            "residues": self.residues,
+            "findings": [
+                {"kind": f.kind, "where": f.where, "message": f.message} for f in self.findings
+            ],
+            "left_over": self.left_over,
+            "seconds": self.seconds,
+        }
+
+
+def verify(
+    instance: Instance, *, full: bool = False, progress: Progress = lambda _n: None
+) -> VerifyReport:
+    """Check an instance.
+
+    Args:
+        full: Hash every residue and every byte; otherwise sizes, indexes and rows.
+        progress: Called with numbers of bytes of shards checked.
+    """
+    instance.require()
+    started = time.monotonic()
+    report = VerifyReport(full)
+    # Workers open the database themselves, which a fork of a process that has it open must not.
+    n_workers = (os.cpu_count() or 1) if full else 0
+    with ExitStack() as stack:
+        workers = stack.enter_context(
+            Workers((_ShardTask(instance, full=full).run,), 0 if is_database_open() else n_workers)
+        )
+        lanes = stack.enter_context(Lanes(threaded=n_workers > 0))
+        database = stack.enter_context(closing(Database(instance.database)))
+        try:
+            _verify_rows(instance, database, report)
+            if not any(finding.kind == "database" for finding in report.findings):
+                checks = _Checks(instance, workers, lanes, n_workers, report, progress)
+                checks.run(database)
+                _list_leftovers(instance, database, report)
+        except sqlite3.DatabaseError as error:
+            report.findings.append(Finding("database", instance.database.name, str(error)))
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -> None:
+    report.findings += (
+        Finding("database", instance.database.name, line)
+        for line in database.integrity_problems()
+    )
+    if report.findings:
+        return
+    counts = database.counts()
+    report.shards = counts["shards"]
+    report.sequences, report.residues = counts["sequences"], counts["residues"]
+    report.findings += _row_problems(database.connection)
+    for digests in database.connection.execute(
+        "SELECT digest, md5, sha1 FROM sequences WHERE length = 0"
+    ):
+        if digests != _hashed([]):
+            report.findings.append(
+                Finding("row", f"database, SQ.{digest_text(digests[0])}", "it cannot be empty")
+            )
+
+
+_ROW_CHECKS = (
+    (
+        "SELECT n.name || ':' || a.alias FROM aliases a"
+        " LEFT JOIN sequences s ON s.id = a.sequence_id"
+        " LEFT JOIN namespaces n ON n.id = a.namespace_id WHERE s.id IS NULL OR n.id IS NULL",
+        "a dangling alias: it names a sequence or a namespace that is not there",
+    ),
+    (
+        "SELECT e.alias FROM ended_aliases e LEFT JOIN sequences s ON s.id = e.sequence_id"
+        " WHERE s.id IS NULL",
+        "the history of an alias names a sequence that is not there",
+    ),
+    (
+        "SELECT s.id FROM sequences s LEFT JOIN shards h ON h.id = s.shard_id"
+        " WHERE s.length > 0 AND h.id IS NULL",
+        "the sequence row names a shard that is not there",
+    ),
+    (
+        "SELECT s.id FROM sequences s LEFT JOIN batches b ON b.id = s.batch_id"
+        " WHERE b.id IS NULL",
+        "the sequence row names a batch that is not there",
+    ),
+    (
+        "SELECT r.source_id || '.' || r.ordinal FROM records r"
+        " LEFT JOIN sequences s ON s.id = r.sequence_id WHERE s.id IS NULL",
+        "the record names a sequence that is not there",
+    ),
+    (
+        "SELECT id FROM sequences WHERE length(digest) != 24 OR length(md5) != 16"
+        " OR length(sha1) != 20 OR length < 0",
+        "the sequence row has a digest or a length that cannot be",
+    ),
+)
+
+#: Findings of one kind of row that are listed one by one.
+_LISTED = 1000
+
+
+def _row_problems(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for query, message in _ROW_CHECKS:
+        for (name,) in connection.execute(f"{query} LIMIT {_LISTED}"):
+            yield Finding("row", f"database, {name}", message)
+
+
+def _list_leftovers(instance: Instance, database: Database, report: VerifyReport) -> None:
+    known = {row.path for row in database.shards()}
+    expected = known | {path + suffix for path in known for suffix in INDEX_SUFFIXES}
+    journal = Journal(instance)
+    report.left_over += (f"{instance.temporary.name}/{path.name}" for path in journal.leftovers())
+    for path in journal.files():
+        if path in expected:
+            continue
+        base = path
+        for suffix in INDEX_SUFFIXES:
+            base = base.removesuffix(suffix)
+        where = f"{instance.journal.name}/{path}"
+        if base.endswith(SHARD_SUFFIX) and base not in known:
+            report.left_over.append(where)
+        else:
+            report.findings.append(Finding("foreign", where, "nothing that belongs here"))
+
+
+# --- shards -----------------------------------------------------------------------------------
+
+
+class _Checks:
+    """The checks of all shards, by as many workers or threads as there are."""
+
+    def __init__(
+        self,
+        instance: Instance,
+        workers: list[Worker],
+        lanes: Lanes,
+        n_threads: int,
+        report: VerifyReport,
+        progress: Progress,
+    ) -> None:
+        task = _ShardTask(instance, full=report.full)
+        calls = [worker.call for worker in workers] or [
+            lambda _number, *arguments: task.run(*arguments)
+        ] * max(1, n_threads)
+        self._turns = [(lanes.add(f"verify-{n}", depth=1), call) for n, call in enumerate(calls)]
+        self._under_way: deque[tuple[ShardRow, Pending[list[tuple[str, str, str]]]]] = deque()
+        self._report = report
+        self._progress = progress
+
+    def run(self, database: Database) -> None:
+        """Check all shards and take in the findings, in journal order."""
+        ranges = database.shard_ranges()
+        for n, shard in enumerate(database.shards()):
+            lane, call = self._turns[n % len(self._turns)]
+            first, last = ranges.get(shard.id, (0, -1))
+            self._under_way.append((shard, lane.submit(call, 0, tuple(shard), first, last)))
+            self._take(len(self._turns))
+        self._take(0)
+
+    def _take(self, n_left: int) -> None:
+        while len(self._under_way) > n_left:
+            shard, found = self._under_way.popleft()
+            self._report.findings += (Finding(*finding) for finding in found.result())
+            self._progress(shard.size_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class _ShardTask:
+    """The check of one shard, by whichever process."""
+
+    instance: Instance
+    full: bool
+
+    def run(self, row: tuple[Any, ...], first: int, last: int) -> list[tuple[str, str, str]]:
+        """Findings, each as a plain tuple; ``first`` and ``last`` are ids of its sequences."""
+        shard = ShardRow._make(row)
+        with closing(Database(self.instance.database)) as database:
+            rows = database.sequences_in(shard.id, first, last)
+            return [
+                (finding.kind, finding.where, finding.message)
+                for finding in _verify_shard(self.instance, shard, rows, full=self.full)
+            ]
+
+
+def _verify_shard(
+    instance: Instance, shard: ShardRow, rows: Iterable[SequenceRow], *, full: bool
+) -> Iterator[Finding]:
+    path = instance.journal / shard.path
+    where = f"{instance.journal.name}/{shard.path}"
+    for suffix, size, sha256 in (
+        (".fai", shard.fai_bytes, shard.fai_sha256),
+        (".gzi", shard.gzi_bytes, shard.gzi_sha256),
+    ):
+        problem = _file_problem(path.with_name(path.name + suffix), size, sha256)
+        if problem is not None:
+            yield Finding("index", where + suffix, f"the index: {problem[1]}")
+    problem = _file_problem(path, shard.size_bytes, shard.sha256 if full else None)
+    if problem is not None:
+        yield Finding(problem[0], where, problem[1])
+        if problem[0] == "missing":
+            return
+    fai = hashlib.sha256()
+    if full:
+        yield from _content_problems(path, where, shard, rows, fai)
+    else:
+        for row in rows:
+            fai.update(_fai_line(row))
+    # Whether the index that other programs use says what our rows say.
+    if fai.digest() != shard.fai_sha256:
+        yield Finding("row", where, "the sequence rows and the .fai of the shard disagree")
+
+
+def _file_problem(path: Path, size: int, sha256: bytes | None) -> tuple[str, str] | None:
+    try:
+        status = path.lstat()
+        if not path.is_file() or path.is_symlink():
+            return "missing", "it is not a regular file"
+        if status.st_size < size:
+            return "truncated", f"it has {status.st_size} bytes, not {size}: it is truncated"
+        if status.st_size > size:
+            return "changed", f"it has {status.st_size} bytes, not {size}"
+        if sha256 is not None and file_sha256(path)[1] != sha256:
+            return "changed", "it has changed: its SHA-256 is another"
+    except FileNotFoundError:
+        return "missing", "it is missing"
+    except OSError as error:
+        return "missing", f"it cannot be read ({error.strerror})"
+    return None
+
+
+def _fai_line(row: SequenceRow) -> bytes:
+    return fai_line(digest_text(row.digest), row.length, row.offset or 0).encode("ascii")
+
+
+_HASHES = (hashlib.sha512, hashlib.md5, hashlib.sha1)
+
+
+class _Updatable(Protocol):
+    def update(self, data: bytes, /) -> None: ...
+
+
+class _Walk:
+    """The text of a shard from its blocks, one after another."""
+
+    def __init__(self, path: Path) -> None:
+        self._blocks = scan_blocks(path)
+        self._ahead = b""
+        self._uncompressed = 0
+        self.position = 0
+        """Uncompressed bytes taken so far."""
+        self.index: list[tuple[int, int]] = []
+        """Compressed and uncompressed offset of each block so far."""
+
+    def _more(self) -> bool:
+        block = next(self._blocks, None)
+        if block is None:
+            return False
+        offset, self._ahead = block
+        self.index.append((offset, self._uncompressed))
+        self._uncompressed += len(self._ahead)
+        return True
+
+    def take(self, n_bytes: int) -> Iterator[bytes]:
+        """The next ``n_bytes``, in pieces; fewer if the text ends."""
+        while n_bytes > 0 and (self._ahead or self._more()):
+            piece, self._ahead = self._ahead[:n_bytes], self._ahead[n_bytes:]
+            n_bytes -= len(piece)
+            self.position += len(piece)
+            yield piece
+
+    def line(self) -> Iterator[bytes]:
+        """What comes before the next line end, in pieces; the line end is taken too."""
+        while self._ahead or self._more():
+            end = self._ahead.find(b"\n")
+            yield from self.take(end if end >= 0 else len(self._ahead))
+            if end >= 0:
+                list(self.take(1))
+                return
+
+
+def _content_problems(
+    path: Path, where: str, shard: ShardRow, rows: Iterable[SequenceRow], fai: _Updatable
+) -> Iterator[Finding]:
+    """What is wrong with the records of a shard; ``fai`` takes in what its index should say."""
+    walk = _Walk(path)
+    try:
+        for row in rows:
+            fai.update(_fai_line(row))
+            name = digest_text(row.digest)
+            header = b"".join(walk.take((row.offset or 0) - walk.position))
+            if header != f">{name}\n".encode("ascii"):
+                yield Finding(
+                    "row", f"{where}, SQ.{name}", "no header of this sequence where its row says"
+                )
+                return
+            digests = _hashed(walk.take(row.length))
+            if walk.position < (row.offset or 0) + row.length:
+                yield Finding("truncated", f"{where}, SQ.{name}", "its residues end early")
+                return
+            if digests != (row.digest, row.md5, row.sha1):
+                yield Finding(
+                    "changed", f"{where}, SQ.{name}", "the residues do not have this digest"
+                )
+            list(walk.take(1))
+        if any(walk.take(1)):
+            yield Finding("row", where, "there are records in it that no row names")
+            return
+        if hashlib.sha256(Index.of(walk.index).to_bytes()).digest() != shard.gzi_sha256:
+            yield Finding("row", where, "the blocks are not where the .gzi says")
+    except Corrupt as error:
+        yield Finding("changed", where, str(error))
+
+
+def _hashed(pieces: Iterable[bytes]) -> tuple[bytes, bytes, bytes]:
+    """sha512t24u, MD5 and SHA-1 as bytes."""
+    sha512, md5, sha1 = (new() for new in _HASHES)
+    for piece in pieces:
+        sha512.update(piece)
+        md5.update(piece)
+        sha1.update(piece)
+    return sha512.digest()[:24], md5.digest(), sha1.digest()
+
+
+# --- repair -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """What was mended, and what could not be."""
+
+    rebuilt: list[str] = field(default_factory=list)
+    adopted: list[str] = field(default_factory=list)
+    moved_aside: list[str] = field(default_factory=list)
+    not_repaired: list[Finding] = field(default_factory=list)
+    batch: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "rebuilt": self.rebuilt,
+            "adopted": self.adopted,
+            "moved_aside": self.moved_aside,
+            "not_repaired": [str(finding) for finding in self.not_repaired],
+            "batch": self.batch,
+        }
+
+
+def repair(instance: Instance) -> RepairReport:
+    """Rebuild the indexes of shards, and adopt shards that no row names or move them aside.
+
+    A shard whose residues are damaged is not touched: what is lost is in another copy, or in the
+    source files that ``log`` names.
+    """
+    instance.require()
+    report = RepairReport()
+    with Writing(instance) as writing:
+        database = Database(instance.database)
+        try:
+            ranges = database.shard_ranges()
+            for shard in database.shards():
+                rows = database.sequences_in(shard.id, *ranges.get(shard.id, (0, -1)))
+                _rebuild_indexes(instance, shard, rows, report)
+            known = {row.path for row in database.shards()}
+        finally:
+            database.close()
+        orphans = [path for path in writing.journal.shards() if path not in known]
+        if orphans:
+            _adopt(instance, writing, orphans, report)
+    report.not_repaired += verify(instance, full=True).findings
+    return report
+
+
+def _rebuild_indexes(
+    instance: Instance, shard: ShardRow, rows: Iterable[SequenceRow], report: RepairReport
+) -> None:
+    path = instance.journal / shard.path
+    sound = _file_problem(path, shard.size_bytes, shard.sha256) is None
+    for suffix, size, sha256 in (
+        (".fai", shard.fai_bytes, shard.fai_sha256),
+        (".gzi", shard.gzi_bytes, shard.gzi_sha256),
+    ):
+        index = path.with_name(path.name + suffix)
+        if not sound or _file_problem(index, size, sha256) is None:
+            continue
+        data = b"".join(map(_fai_line, rows)) if suffix == ".fai" else _gzi_of(path)
+        if hashlib.sha256(data).digest() != sha256:
+            continue  # verify says what is wrong
+        durable.replace(index, data, instance.temporary)
+        report.rebuilt.append(f"{instance.journal.name}/{shard.path}{suffix}")
+
+
+def _gzi_of(path: Path) -> bytes:
+    walk = _Walk(path)
+    while any(walk.take(1 << 20)):
+        pass
+    return Index.of(walk.index).to_bytes()
+
+
+def _adopt(
+    instance: Instance, writing: Writing, orphans: Iterable[str], report: RepairReport
+) -> None:
+    """Take in the sequences of shards that no row names, or move the shards aside."""
+    with Batch(writing.connection, "repair") as batch:
+        for path in orphans:
+            try:
+                adopted = _adopt_shard(instance, batch, path)
+            except Corrupt:
+                adopted = False
+            if adopted:
+                report.adopted.append(f"{instance.journal.name}/{path}")
+            else:
+                report.moved_aside += _move_aside(instance, path)
+        if report.adopted:
+            report.batch = batch.id
+            writing.committing()
+            batch.commit(report.as_dict())
+            writing.committed()
+
+
+def _adopt_shard(instance: Instance, batch: Batch, path: str) -> bool:
+    """Add rows for the records of a shard. False if not all of them are new and hash to their
+    names."""
+    file = instance.journal / path
+    rows = []
+    walk = _Walk(file)
+    shard_id = batch.new_shard_id()
+    while header := b"".join(walk.line()):
+        offset = walk.position
+        letters = 0
+
+        def counted(pieces: Iterator[bytes]) -> Iterator[bytes]:
+            nonlocal letters
+            for piece in pieces:
+                letters |= letters_of(piece)
+                yield piece
+
+        digest, md5, sha1 = _hashed(counted(walk.line()))
+        if header != f">{digest_text(digest)}".encode("ascii"):
+            return False
+        length = walk.position - offset - 1
+        rows.append(
+            (batch.new_sequence_id(), digest, md5, sha1, length, letters, shard_id, offset)
+        )
+    if not rows or batch.known_sequences([row[1] for row in rows]):
+        return False
+    lines = (fai_line(digest_text(row[1]), row[4], row[7]) for row in rows)
+    indexes = {".fai": "".join(lines).encode("ascii"), ".gzi": Index.of(walk.index).to_bytes()}
+    for suffix, data in indexes.items():
+        durable.replace(file.with_name(file.name + suffix), data, instance.temporary)
+    files = ShardFiles(
+        file,
+        *file_sha256(file),
+        *_size_and_sha256(indexes[".fai"]),
+        *_size_and_sha256(indexes[".gzi"]),
+        first_digest=rows[0][1],
+        n_sequences=len(rows),
+        n_residues=sum(row[4] for row in rows),
+    )
+    batch.add_shard(shard_id, path, files)
+    batch.add_sequences(batches.SequenceRow._make(row) for row in rows)
+    return True
+
+
+def _size_and_sha256(data: bytes) -> tuple[int, bytes]:
+    return len(data), hashlib.sha256(data).digest()
+
+
+def _move_aside(instance: Instance, path: str) -> list[str]:
+    """Move a shard with its indexes out of the journal, under the same path."""
+    moved = []
+    for suffix in ("", *INDEX_SUFFIXES):
+        file = instance.journal / (path + suffix)
+        if file.exists():
+            durable.move(file, instance.directory / "aside" / (path + suffix))
+            moved.append(f"aside/{path}{suffix}")
+    durable.remove_empty_directories((instance.journal / path).parent, instance.journal)
+    return moved
