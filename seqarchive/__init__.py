@@ -5,31 +5,40 @@
 >>> archive.fetch("refseq:NC_001133.9", 100, 160)       # doctest: +SKIP
 """
 
-from .archive import Archive, connect
-from .errors import (
-    AliasConflict,
-    Ambiguous,
-    BadInput,
-    BadInterval,
-    BadName,
-    Conflict,
-    Corrupt,
-    DigestMismatch,
-    Locked,
-    NewerFormat,
-    NotFound,
-    ReadOnly,
-    SeqArchiveError,
-    SourceError,
-)
-from .loading import LoadOptions, LoadReport
-from .sequences import ArchivedSequence
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .archive import Archive, connect
+    from .errors import (
+        AliasConflict,
+        Ambiguous,
+        BadInput,
+        BadInterval,
+        BadName,
+        Conflict,
+        Corrupt,
+        DigestMismatch,
+        Locked,
+        NewerFormat,
+        NotFound,
+        ReadOnly,
+        SeqArchiveError,
+        SourceError,
+    )
+    from .loading import LoadOptions, LoadReport
+    from .reader import ArchiveReader
+    from .sequences import ArchivedSequence
 
 __all__ = [
     "AliasConflict",
     "Ambiguous",
     "Archive",
+    "ArchiveReader",
     "ArchivedSequence",
     "BadInput",
     "BadInterval",
@@ -48,3 +57,20 @@ __all__ = [
     "__version__",
     "connect",
 ]
+
+#: Where what is not an error lives. It is imported when it is first used (PEP 562), because a
+#: command that reads does not need what loads, and should not wait for it.
+_HOMES = {
+    "Archive": "archive",
+    "connect": "archive",
+    "ArchiveReader": "reader",
+    "ArchivedSequence": "sequences",
+    "LoadOptions": "loading",
+    "LoadReport": "loading",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES.get(name, 'errors')}", __name__), name)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from . import namespaces, schema
 from .errors import AliasConflict, ReadOnly, SeqArchiveError
 from .identifiers import Alias, digest_text
-from .shards import ShardFiles
+from .shard_writer import ShardFiles
 from .version import __version__
 
 #: Bound parameters of one statement: below SQLite's oldest limit, 999.

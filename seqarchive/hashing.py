@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from .archive import Archive
 from .batches import Batch
 from .identifiers import digest_text
 from .instances import Instance
+from .reader import ArchiveReader
 from .writing import Writing
 
 
@@ -27,7 +27,7 @@ def add_sha256(
     instance.require()
     with (
         Writing(instance) as writing,
-        Archive(instance.root, instance.name) as archive,
+        ArchiveReader(instance.root, instance.name) as archive,
         Batch(writing.connection, "digests") as batch,
     ):
         rows: list[tuple[int, bytes]] = []

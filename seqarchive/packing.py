@@ -13,7 +13,8 @@ from .bgzf import BLOCK_SIZE, EOF_BLOCK, stored_block
 from .groups import Entry, Unit
 from .journal import Journal
 from .lanes import Pending
-from .shards import HEADER_LENGTH, Mark, ShardFiles, ShardWriter, header_line
+from .shard_writer import Mark, ShardFiles, ShardWriter
+from .shards import HEADER_LENGTH, header_line
 
 #: Default size at which a shard closes, compressed. benchmarks/shard_size.py says why.
 SHARD_BYTES = 256 << 20

@@ -10,17 +10,14 @@ from __future__ import annotations
 import io
 import logging
 import re
-import string
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .errors import BadInput
+from .letters import COMMON, RESIDUES, common_letters_of, letters_of
 
 logger = logging.getLogger(__name__)
-
-#: The characters a sequence can have; bit i of a letters mask stands for the i-th.
-RESIDUES = (string.ascii_uppercase + "*-").encode("ascii")
 
 #: Text of a record that is kept in memory as a whole; longer ones come in pieces.
 LONG = 1 << 20
@@ -28,8 +25,7 @@ LONG = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHITE_SPACE = b"\n\r \t\v\f"
 _UPPER = bytes(range(256)).upper()
-_ACCEPTED = RESIDUES + string.ascii_lowercase.encode("ascii") + _WHITE_SPACE
-_COMMON = b"ACGTN"
+_ACCEPTED = RESIDUES + RESIDUES.lower() + _WHITE_SPACE
 _PIR = re.compile(rb"(P1|F1|D[LC]|R[LC]|N[13]|XX);")
 _GENBANK = re.compile(rb"LOCUS\s|\S+\.SEQ\s+Genetic Sequence Data Bank", re.IGNORECASE)
 
@@ -61,29 +57,6 @@ class LongRecord:
     line: int
 
 
-_BITS = tuple((letter, 1 << i) for i, letter in enumerate(RESIDUES))
-_COMMON_BITS = tuple((letter, 1 << RESIDUES.index(letter)) for letter in _COMMON)
-
-
-def _letters_of(residues: bytes, bits: tuple[tuple[int, int], ...]) -> int:
-    """Which characters occur. A search for one that does not takes 20 us in a megabyte."""
-    mask = 0
-    for letter, bit in bits:
-        if letter in residues:
-            mask |= bit
-    return mask
-
-
-def letters_of(residues: bytes) -> int:
-    """Which characters occur, as a mask over ``RESIDUES``."""
-    return _letters_of(residues, _BITS)
-
-
-def letters_in(mask: int) -> str:
-    """The characters that a mask stands for, sorted as bytes are."""
-    return "".join(sorted(chr(c) for i, c in enumerate(RESIDUES) if mask >> i & 1))
-
-
 def first_word(defline: str) -> str:
     """The name in a defline; empty if there is none."""
     words = defline.split(None, 1)
@@ -102,13 +75,13 @@ class _Residues:
         """The residues and the characters that occur in them."""
         residues = text.replace(b"\n", b"")
         n_lines = len(text) - len(residues)
-        if not residues.translate(None, _COMMON):
-            letters = _letters_of(residues, _COMMON_BITS)
+        if not residues.translate(None, COMMON):
+            letters = common_letters_of(residues)
         else:
             residues = text.translate(_UPPER, _WHITE_SPACE)
             if residues.translate(None, RESIDUES):
                 raise self._error(text)
-            letters = _letters_of(residues, _BITS)
+            letters = letters_of(residues)
         self.line += n_lines
         return residues, letters
 

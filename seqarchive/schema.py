@@ -9,7 +9,6 @@ The version of the schema is SQLite's ``user_version``; a reader refuses one tha
 from __future__ import annotations
 
 import sqlite3
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from .errors import NewerFormat, SeqArchiveError
@@ -65,11 +64,13 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 def first_schema(database: sqlite_utils.Database) -> None:
     """Schema 1."""
+    from uuid import uuid4  # noqa: PLC0415  (slow to import, needed once)
+
     for name, (columns, options) in _TABLES.items():
         database[name].create(columns, **options)  # type: ignore[union-attr]
     for statement in _STATEMENTS:
         database.conn.execute(statement)
-    database["meta"].insert({"key": "archive_id", "value": str(uuid.uuid4())})
+    database["meta"].insert({"key": "archive_id", "value": str(uuid4())})
     database.conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.conn.execute("PRAGMA user_version = 1")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, overload
 from .identifiers import Alias, Digest
 
 if TYPE_CHECKING:
-    from .archive import Archive
+    from .reader import ArchiveReader
 
 #: Residues fetched at a time when a whole sequence is walked through.
 _PIECE = 1 << 16
@@ -23,7 +23,7 @@ class ArchivedSequence(Sequence[str]):
 
     __slots__ = ("_archive", "_length", "digest", "identifier")
 
-    def __init__(self, archive: Archive, identifier: str, digest: Digest, length: int) -> None:
+    def __init__(self, archive: ArchiveReader, identifier: str, digest: Digest, length: int) -> None:
         self._archive = archive
         self._length = length
         self.identifier = identifier

@@ -26,8 +26,9 @@ from .identifiers import digest_text
 from .instances import Instance
 from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal
 from .lanes import Lanes, Pending
-from .records import letters_of
-from .shards import ShardFiles, fai_line, file_sha256
+from .letters import letters_of
+from .shard_writer import ShardFiles
+from .shards import fai_line, file_sha256
 from .workers import Worker, Workers
 from .writing import Writing
 

@@ -10,7 +10,6 @@ import errno
 import functools
 import importlib
 import json
-import logging
 import os
 import sqlite3
 import sys
@@ -215,7 +214,6 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     settings = Settings()
-    logging.basicConfig(format="seqarchive: %(message)s", level=logging.WARNING)
     try:
         result = cli.main(arguments, prog_name="seqarchive", obj=settings, standalone_mode=False)
         sys.stdout.flush()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..archive import Archive
 from ..hashing import add_sha256
+from ..reader import ArchiveReader
 from . import Settings, command, print_json, progress_bar
 
 
@@ -20,7 +20,7 @@ def command_(settings: Settings, action: str, algorithm: str | None) -> None:
     """
     instance = settings.place()
     if action == "list":
-        with Archive(instance.root, instance.name) as archive:
+        with ArchiveReader(instance.root, instance.name) as archive:
             digests = archive.status()["digests"]
         if settings.json:
             print_json(digests)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from ..archive import Archive
 from ..exporting import WIDTH, fasta_records, write_fasta
+from ..reader import ArchiveReader
 from . import Settings, command, lines_of
 
 
@@ -35,6 +35,6 @@ def command_(
     if ids or from_file is not None:
         lines = lines_of(from_file) if from_file is not None else ()
         wanted = [*ids, *(line.strip() for line in lines if line.strip())]
-    with Archive(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader(settings.place().root, settings.place().name) as archive:
         for defline, digest in fasta_records(archive, wanted, namespace):
-            write_fasta(archive, defline, "sha512t24u:" + digest, sys.stdout, width)
+            write_fasta(sys.stdout, defline, archive.pieces("sha512t24u:" + digest), width)

@@ -6,8 +6,8 @@ import sys
 
 import click
 
-from ..archive import Archive
-from ..exporting import HEADER
+from ..alias_tables import HEADER
+from ..reader import ArchiveReader
 from . import Settings, command, print_json
 
 
@@ -19,7 +19,7 @@ def command_(settings: Settings, namespace: str | None, pattern: str | None) -> 
 
     `import-aliases` takes it in again.
     """
-    with Archive(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader(settings.place().root, settings.place().name) as archive:
         if not settings.json:
             sys.stdout.write(HEADER + "\n")
         for alias, digest in archive.all_aliases(namespace, pattern):

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import click
 
-from ..archive import Archive
 from ..errors import BadInput, BadInterval, NotFound
-from ..exporting import WIDTH
+from ..exporting import WIDTH, write_fasta
 from ..identifiers import check_interval
+from ..reader import ArchiveReader
 from ..sequences import reverse_complement
 from . import Settings, command, lines_of, print_json
 
@@ -54,7 +54,7 @@ def command_(
     An ID is an alias, a namespace:alias or any digest; `ID:START-END` is a range, 0-based and
     half-open. Nothing is printed unless all IDs are found.
     """
-    with Archive(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader(settings.place().root, settings.place().name) as archive:
         prefix = f"{namespace}:" if namespace else ""
         texts = [*ids, *(prefix + text for text in _names(from_file))]
         wanted = [_Wanted(text, *archive.split(text), reverse) for text in texts]
@@ -66,8 +66,7 @@ def command_(
             if settings.json:
                 print_json(_as_json(archive, one))
             elif fasta:
-                sys.stdout.write(f">{one.label}\n")
-                _write_wrapped(_pieces(archive, one), width)
+                write_fasta(sys.stdout, one.label, _pieces(archive, one), width)
             else:
                 for piece in _pieces(archive, one):
                     sys.stdout.write(piece)
@@ -79,7 +78,7 @@ def _names(from_file: str | None) -> Iterator[str]:
         yield from (line.strip() for line in lines_of(from_file) if line.strip())
 
 
-def _bed(archive: Archive, name: str | None, prefix: str, reverse: bool) -> Iterator[_Wanted]:
+def _bed(archive: ArchiveReader, name: str | None, prefix: str, reverse: bool) -> Iterator[_Wanted]:
     if name is None:
         return
     for n, line in enumerate(lines_of(name), 1):
@@ -102,7 +101,7 @@ def _bed(archive: Archive, name: str | None, prefix: str, reverse: bool) -> Iter
         )
 
 
-def _checked(archive: Archive, wanted: _Wanted, *, clamp: bool) -> _Wanted:
+def _checked(archive: ArchiveReader, wanted: _Wanted, *, clamp: bool) -> _Wanted:
     """The same with a range that the sequence has."""
     sequence = archive[wanted.identifier]
     try:
@@ -118,7 +117,7 @@ def _checked(archive: Archive, wanted: _Wanted, *, clamp: bool) -> _Wanted:
     return wanted._replace(start=start, end=end)
 
 
-def _pieces(archive: Archive, wanted: _Wanted) -> Iterable[str]:
+def _pieces(archive: ArchiveReader, wanted: _Wanted) -> Iterable[str]:
     start, end = wanted.start or 0, wanted.end or 0
     whole = wanted.start == 0 and wanted.end == len(archive[wanted.identifier])
     if wanted.reverse or start > end or (end - start <= _PIECE and not whole):
@@ -132,23 +131,7 @@ def _pieces(archive: Archive, wanted: _Wanted) -> Iterable[str]:
     )
 
 
-def _write_wrapped(pieces: Iterable[str], width: int) -> None:
-    rest = ""
-    for piece in pieces:
-        text = rest + piece
-        if not width:
-            rest = text
-            continue
-        whole = len(text) - len(text) % width
-        sys.stdout.write(
-            "".join(text[at : at + width] + "\n" for at in range(0, whole, width))
-        )
-        rest = text[whole:]
-    if rest:
-        sys.stdout.write(rest + "\n")
-
-
-def _as_json(archive: Archive, wanted: _Wanted) -> dict[str, object]:
+def _as_json(archive: ArchiveReader, wanted: _Wanted) -> dict[str, object]:
     return {
         "id": wanted.identifier,
         "digest": archive.find(wanted.identifier),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..alias_tables import import_aliases, read_aliases
 from ..batches import OnConflict
-from ..exporting import import_aliases, read_aliases
 from . import Settings, command, lines_of, print_json, warn
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -90,6 +91,7 @@ def command_(
     FILES are FASTA, GenBank, EMBL or Swiss-Prot, plain or compressed (gzip, BGZF, bzip2, xz,
     zstd), recognised by content; `-` is standard input. Known sequences are not stored again.
     """
+    logging.basicConfig(format="seqarchive: %(message)s", level=logging.WARNING)
     naming = Naming(
         namespaces.canonical(namespace),
         alias_regex,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..archive import Archive
+from ..reader import ArchiveReader
 from . import Settings, command, print_json
 
 
@@ -14,7 +14,7 @@ def command_(settings: Settings) -> None:
 
     With --json, one JSON line for each.
     """
-    with Archive(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader(settings.place().root, settings.place().name) as archive:
         for batch in archive.batches():
             if settings.json:
                 print_json(batch)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from ..archive import Archive
+from ..reader import ArchiveReader
 from . import Settings, command, megabytes, print_json
 
 
 @command("status", "seqarchive --json status")
 def command_(settings: Settings) -> None:
     """Show how much there is, and how large it is."""
-    with Archive(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader(settings.place().root, settings.place().name) as archive:
         status = archive.status()
     if settings.json:
         print_json(status)

@@ -7,8 +7,8 @@ from itertools import islice
 
 import click
 
-from ..archive import Archive
 from ..errors import NotFound
+from ..reader import ArchiveReader
 from . import Settings, command, lines_of, print_json
 
 _CHUNK = 5000
@@ -32,7 +32,7 @@ def command_(
     if not ids and from_file is None:
         raise click.UsageError("say at least one ID or --from")
     nameless: list[str] = []
-    with Archive(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader(settings.place().root, settings.place().name) as archive:
         wanted = _all(ids, from_file)
         while chunk := list(islice(wanted, _CHUNK)):
             lines = []

@@ -1,0 +1,97 @@
+"""Tables of aliases: namespace, alias, sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from . import namespaces
+from .batches import AliasRow, Batch, OnConflict
+from .errors import BadInput, BadName, NotFound
+from .identifiers import Alias, digest_bytes, parse_alias
+from .instances import Instance
+from .reader import ArchiveReader
+from .writing import Writing
+
+HEADER = "namespace\talias\tsequence"
+
+
+def read_aliases(lines: Iterable[str], source: str) -> Iterator[tuple[Alias, str, int]]:
+    """Aliases, what they shall mean, and their lines, from a table as ``export-aliases`` writes.
+
+    The columns are namespace, alias and sequence (any identifier); a first line that is the
+    header, blank lines and lines that begin with ``#`` are skipped.
+
+    Raises:
+        BadInput: A line that is not so.
+    """
+    for n, line in enumerate(lines, 1):
+        text = line.rstrip("\r\n")
+        if not text.strip() or text.startswith("#") or (n == 1 and text == HEADER):
+            continue
+        fields = text.split("\t")
+        if len(fields) != 3:
+            raise BadInput(
+                f"three columns are needed (namespace, alias, sequence), not {len(fields)}",
+                file=source,
+                line=n,
+            )
+        try:
+            alias = parse_alias(f"{fields[0]}:{fields[1]}")
+            if alias.namespace in namespaces.COMPUTED:
+                raise BadName(f"{alias.namespace} names are computed and cannot be set")
+        except BadName as error:
+            raise BadInput(error.message, file=source, line=n) from None
+        yield alias, fields[2], n
+
+
+def import_aliases(
+    instance: Instance,
+    rows: Iterable[tuple[Alias, str, int]],
+    source: str,
+    on_conflict: OnConflict = OnConflict.ERROR,
+    *,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Add aliases to sequences that are there, as one batch.
+
+    Returns:
+        The report; ready for JSON.
+
+    Raises:
+        NotFound: A sequence that is not in the archive. AliasConflict: As for ``load``.
+    """
+    instance.require()
+    report: dict[str, Any] = {"batch": None, "source": source, "dry_run": dry_run, "rows": 0}
+    with (
+        ArchiveReader(instance.root, instance.name) as archive,
+        Writing(instance) as writing,
+        Batch(writing.connection, "import-aliases") as batch,
+    ):
+        waiting: list[AliasRow] = []
+        for alias, identifier, line in rows:
+            try:
+                digest = archive.find(identifier)
+            except NotFound as error:
+                raise NotFound(f"{source}, line {line}: {error}") from None
+            ((_, sequence_id),) = batch.known_sequences([digest_bytes(digest)]).items()
+            namespace_id = batch.namespace_id(alias.namespace)
+            waiting.append(AliasRow(alias.alias, namespace_id, sequence_id, source, line))
+            report["rows"] += 1
+            if len(waiting) >= 10_000:
+                batch.add_aliases(waiting, on_conflict)
+                waiting = []
+        batch.add_aliases(waiting, on_conflict)
+        report.update(
+            aliases_added=batch.aliases.added,
+            aliases_known=batch.aliases.known,
+            aliases_moved=batch.aliases.moved,
+            aliases_kept=batch.aliases.kept,
+            conflicts=batch.aliases.conflicts,
+        )
+        if not dry_run:
+            report["batch"] = batch.id
+            writing.committing()
+            batch.commit(report)
+            writing.committed()
+    return report

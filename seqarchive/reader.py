@@ -1,0 +1,537 @@
+"""Reading an archive: find sequences by any of their names, fetch any piece of them, translate.
+
+A reader may be used from many threads, across a fork, and pickled. It keeps a bounded
+number of open files and a bounded cache, and never answers from before the last commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from . import namespaces
+from .bgzf import BLOCK_SIZE
+from .database import Database, Location
+from .errors import Ambiguous, BadInterval, BadName, DigestMismatch, NotFound
+from .identifiers import (
+    Alias,
+    Digest,
+    DigestKey,
+    bare_keys,
+    check_alias,
+    check_interval,
+    computed_names,
+    digest_text,
+    qualified_key,
+    split_range,
+)
+from .instances import MASTER, Instance
+from .letters import letters_in
+from .sequences import ArchivedSequence
+from .shards import BlockCache, ShardReader
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+#: Inflated blocks that an archive keeps: 64 MiB of ours.
+_CACHE_BYTES = 64 << 20
+
+#: Shards that an archive keeps open, one descriptor each.
+_OPEN_SHARDS = 64
+
+#: Identifiers whose place a thread remembers until the next commit.
+_REMEMBERED = 50_000
+
+
+class _Reader:
+    """What one thread of one process has: a connection, and what it found with it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.generation = database.generation()
+        self.located: dict[str, Location] = {}
+
+    def check(self) -> None:
+        """Forget everything if somebody has committed."""
+        generation = self.database.generation()
+        if generation != self.generation:
+            self.generation = generation
+            self.located = {}
+            self.database.refresh()
+
+
+class ArchiveReader:
+    """An instance that is open for reading.
+
+    Args:
+        root: The directory of the archive.
+        instance: ``master`` or the name of a snapshot.
+
+    Raises:
+        NotFound: There is no such archive. NewerFormat: A newer version made it.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], instance: str = MASTER) -> None:
+        self.instance = Instance(Path(root), instance)
+        self.instance.require()
+        self._local = threading.local()
+        self._cache = BlockCache(_CACHE_BYTES // BLOCK_SIZE)
+        self._shards: dict[int, ShardReader] = {}
+        self._databases: weakref.WeakSet[Database] = weakref.WeakSet()
+        self._reader()
+        _open_archives.add(self)
+
+    def __reduce__(self) -> tuple[type[ArchiveReader], tuple[Path, str]]:
+        return type(self), (self.instance.root, self.instance.name)
+
+    def __repr__(self) -> str:
+        return f"<seqarchive.{type(self).__name__} {self.instance.directory}>"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open. The archive opens it again when it is used again."""
+        for database in list(self._databases):
+            database.close()
+        self._local = threading.local()
+        self._shards = {}
+
+    # --- per thread, per process ------------------------------------------------------------
+
+    def _reader(self) -> _Reader:
+        try:
+            reader: _Reader = self._local.reader
+        except AttributeError:
+            database = Database(self.instance.database)
+            self._databases.add(database)
+            reader = self._local.reader = _Reader(database)
+            return reader
+        reader.check()
+        return reader
+
+    def _after_fork(self) -> None:
+        """In a child: SQLite connections must not cross a fork; not even to be closed."""
+        _abandoned.append((self._local, self._databases))
+        self._local = threading.local()
+        self._databases = weakref.WeakSet()
+
+    # --- finding ----------------------------------------------------------------------------
+
+    def _locate(self, identifier: str) -> Location:
+        reader = self._reader()
+        found = reader.located.get(identifier)
+        if found is None:
+            found = _find(reader.database, identifier)
+            if len(reader.located) >= _REMEMBERED:
+                reader.located.clear()
+            reader.located[identifier] = found
+        return found
+
+    def find(self, identifier: str) -> Digest:
+        """The digest of the one sequence that an identifier stands for.
+
+        Args:
+            identifier: ``namespace:alias`` or a digest in any of its spellings; an alias without
+                a namespace is searched in all.
+
+        Raises:
+            NotFound: None. Ambiguous: More than one; both are ``KeyError``.
+        """
+        return digest_text(self._locate(identifier).digest)
+
+    def split(self, text: str) -> tuple[str, int | None, int | None]:
+        """``ID`` or ``ID:START-END`` taken apart, as far as this archive knows the names.
+
+        A text that is a name as a whole is not split, whatever it looks like.
+
+        Raises:
+            NotFound, Ambiguous: Of the ID.
+        """
+        try:
+            self._locate(text)
+        except NotFound:
+            parts = split_range(text)
+            if parts is None:
+                raise
+            name, interval = parts
+            self._locate(name)
+            return name, interval.start, interval.end
+        return text, None, None
+
+    def __contains__(self, identifier: object) -> bool:
+        if not isinstance(identifier, str):
+            return False
+        try:
+            self._locate(identifier)
+        except NotFound:
+            return False
+        except Ambiguous:
+            return True
+        return True
+
+    def __len__(self) -> int:
+        (n,) = self._reader().database.connection.execute(
+            "SELECT count(*) FROM sequences"
+        ).fetchone()
+        return int(n)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[str]:
+        """The ``ga4gh:SQ.`` names of all sequences, in the order in which they were added."""
+        for row in self._reader().database.sequences():
+            yield "ga4gh:SQ." + digest_text(row.digest)
+
+    def __getitem__(self, identifier: str) -> ArchivedSequence:
+        location = self._locate(identifier)
+        return ArchivedSequence(self, identifier, digest_text(location.digest), location.length)
+
+    def sequences(self) -> Iterator[ArchivedSequence]:
+        """All sequences, in the order in which they were added."""
+        for row in self._reader().database.sequences():
+            digest = digest_text(row.digest)
+            yield ArchivedSequence(self, "ga4gh:SQ." + digest, digest, row.length)
+
+    # --- residues ---------------------------------------------------------------------------
+
+    def fetch(
+        self,
+        identifier: str,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        clamp: bool = False,
+    ) -> str:
+        """Residues of one sequence.
+
+        Args:
+            identifier: As for ``find``.
+            start: First residue, 0-based; the beginning if None.
+            end: Behind the last residue; the end if None. On a circular sequence it may be less
+                than ``start``: the residues then go over the origin.
+            clamp: Take what there is of a range that goes beyond the end.
+
+        Returns:
+            Upper-case residues, exactly as many as the range has.
+
+        Raises:
+            NotFound, Ambiguous: As for ``find``.
+            BadInterval: The sequence has no such range.
+            DigestMismatch: The stored residues are damaged (known when all are fetched).
+            Corrupt: Another damage; the blocks of a part are checked by their CRC.
+        """
+        return self._fetch(self._locate(identifier), identifier, start, end, clamp=clamp)
+
+    def fetch_digest(self, digest: Digest, start: int | None = None, end: int | None = None) -> str:
+        """Residues of the sequence with a sha512t24u digest; otherwise like ``fetch``."""
+        return self.fetch("sha512t24u:" + digest, start, end)
+
+    def _fetch(
+        self,
+        location: Location,
+        identifier: str,
+        start: int | None,
+        end: int | None,
+        *,
+        clamp: bool = False,
+    ) -> str:
+        length = location.length
+        if start is None or end is None or not 0 <= start <= end <= length:
+            try:
+                start, end = check_interval(
+                    start, end, length, clamp=clamp, circular=location.circular
+                )
+            except BadInterval as error:
+                raise BadInterval(f"{identifier}: {error.message}") from None
+        if start > end:
+            tail, head = (start, length), (0, end)
+            return "".join(self._fetch(location, identifier, *part) for part in (tail, head))
+        residues = self._read(location, start, end)
+        if start == 0 and end == length and length:
+            if hashlib.sha512(residues).digest()[:24] != location.digest:
+                raise DigestMismatch(
+                    f"{identifier}: the stored residues are not those of "
+                    f"SQ.{digest_text(location.digest)}; run `seqarchive verify --full`"
+                )
+        return residues.decode("ascii")
+
+    def _read(self, location: Location, start: int, end: int) -> bytes:
+        if location.shard_id is None or start == end:
+            return b""
+        shard = self._shards.get(location.shard_id) or self._open_shard(location.shard_id)
+        return shard.read(location.offset + start, location.offset + end)
+
+    def _open_shard(self, shard_id: int) -> ShardReader:
+        row = self._reader().database.shard(shard_id)
+        shard = ShardReader(
+            self.instance.journal / row.path,
+            row.id,
+            size_bytes=row.size_bytes,
+            gzi_sha256=row.gzi_sha256,
+            first_digest=row.first_digest,
+            cache=self._cache,
+        )
+        while len(self._shards) >= _OPEN_SHARDS:
+            try:
+                self._shards.pop(next(iter(self._shards)), None)
+            except (StopIteration, RuntimeError):  # another thread was here first
+                break
+        self._shards[shard_id] = shard
+        return shard
+
+    def fetch_many(
+        self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
+    ) -> list[str]:
+        """Residues of many ranges, ``(identifier, start, end)`` each, in the order asked for.
+
+        They are read in the order in which they are stored, so that each block is inflated once.
+        """
+        wanted = [
+            (self._locate(identifier), identifier, start, end)
+            for identifier, start, end in requests
+        ]
+        order = sorted(
+            range(len(wanted)),
+            key=lambda n: (wanted[n][0].shard_id or 0, (wanted[n][0].offset or 0)
+                           + (wanted[n][2] or 0)),
+        )
+        found = [""] * len(wanted)
+        for n in order:
+            location, identifier, start, end = wanted[n]
+            found[n] = self._fetch(location, identifier, start, end, clamp=clamp)
+        return found
+
+    def is_circular(self, identifier: str) -> bool:
+        """Whether a sequence is a circular molecule."""
+        return self._locate(identifier).circular
+
+    def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
+        """The residues of a sequence in pieces of bounded size.
+
+        Raises:
+            DigestMismatch: After the last piece, if all of them together are not the sequence.
+        """
+        location = self._locate(identifier)
+        sha512 = hashlib.sha512()
+        for start in range(0, location.length, size):
+            piece = self._read(location, start, min(start + size, location.length))
+            sha512.update(piece)
+            yield piece.decode("ascii")
+        if location.length and sha512.digest()[:24] != location.digest:
+            raise DigestMismatch(f"{identifier}: the stored residues are damaged")
+
+    # --- names ------------------------------------------------------------------------------
+
+    def aliases(self, identifier: str) -> list[Alias]:
+        """The current aliases of a sequence, sorted."""
+        return self._reader().database.aliases_of(self._locate(identifier).id)
+
+    def all_aliases(
+        self, namespace: str | None = None, pattern: str | None = None
+    ) -> Iterator[tuple[Alias, Digest]]:
+        """Current aliases and what they mean, sorted by alias.
+
+        Args:
+            namespace: Only those of this one.
+            pattern: Only those that match; ``*`` and ``?`` are wildcards here and nowhere else.
+        """
+        if namespace is not None:
+            namespace = namespaces.canonical(namespace)
+        for alias, digest in self._reader().database.aliases(namespace, pattern):
+            yield alias, digest_text(digest)
+
+    def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
+        """All names of a sequence as ``namespace:alias``, those that follow from digests first.
+
+        Args:
+            to: Only names in this namespace, or in these.
+        """
+        ((_, names),) = self.translate_many([identifier], to)
+        return names
+
+    def translate_many(
+        self, identifiers: Sequence[str], to: str | Sequence[str] | None = None
+    ) -> list[tuple[str, list[str]]]:
+        """Each identifier with its names, in the order given.
+
+        Raises:
+            NotFound, Ambiguous: Of the first identifier that is so.
+        """
+        wanted = _wanted(to)
+        locations = self._locate_many(identifiers)
+        database = self._reader().database
+        ids = list(dict.fromkeys(location.id for location in locations))
+        stored: dict[int, list[Alias]] = {}
+        if wanted is None or not all(name in _COMPUTED for name in wanted):
+            stored = database.aliases_of_many(ids)
+        rows = {}
+        if wanted is None or not wanted <= _FROM_DIGEST:
+            rows = {sequence_id: database.sequence(sequence_id) for sequence_id in ids}
+        answers: dict[int, list[str]] = {}
+        for location in locations:
+            if location.id in answers:
+                continue
+            row = rows.get(location.id)
+            md5, sha1 = (row.md5, row.sha1) if row is not None else (b"", b"")
+            names = computed_names(location.digest, md5, sha1)
+            if wanted is None or "sha256" in wanted:
+                sha256 = database.sha256_of(location.id)
+                if sha256 is not None:
+                    names.append(Alias("sha256", sha256.hex()))
+            names += stored.get(location.id, [])
+            answers[location.id] = [
+                str(name) for name in names if wanted is None or name.namespace.lower() in wanted
+            ]
+        return [
+            (identifier, answers[location.id])
+            for identifier, location in zip(identifiers, locations, strict=True)
+        ]
+
+    def _locate_many(self, identifiers: Sequence[str]) -> list[Location]:
+        """Locations of many identifiers: those with one namespace by one query each 900."""
+        reader = self._reader()
+        found: dict[str, Location] = {}
+        by_namespace: dict[str, list[str]] = {}
+        for identifier in identifiers:
+            key = qualified_key(identifier)
+            if key is not None and not isinstance(key, DigestKey) and key.namespace is not None:
+                by_namespace.setdefault(identifier.partition(":")[0], []).append(key.alias)
+        for prefix, aliases in by_namespace.items():
+            located = reader.database.locate_aliases(namespaces.canonical(prefix), aliases)
+            found.update((f"{prefix}:{alias}", location) for alias, location in located)
+        return [found.get(identifier) or self._locate(identifier) for identifier in identifiers]
+
+    def metadata(self, identifier: str) -> dict[str, Any]:
+        """What is known of a sequence besides its residues; ready for JSON.
+
+        Keys: ``identifier`` (``ga4gh:SQ.``), ``length``, ``alphabet`` (characters that occur),
+        ``circular``, ``aliases`` (all names), ``added`` (ISO 8601, UTC), ``batch``, ``deflines``
+        (``source`` and ``defline`` of each record that was this sequence).
+        """
+        location = self._locate(identifier)
+        database = self._reader().database
+        row = database.sequence(location.id)
+        (added,) = database.connection.execute(
+            "SELECT created FROM batches WHERE id = ?", (row.batch_id,)
+        ).fetchone()
+        return {
+            "identifier": "ga4gh:SQ." + digest_text(row.digest),
+            "length": row.length,
+            "alphabet": letters_in(row.letters),
+            "circular": location.circular,
+            "aliases": self.translate(identifier),
+            "added": added,
+            "batch": row.batch_id,
+            "deflines": [
+                {"source": source, "defline": defline}
+                for source, defline in database.deflines_of(location.id)
+            ],
+        }
+
+    def status(self) -> dict[str, Any]:
+        """Counts and sizes; ready for JSON."""
+        database = self._reader().database
+        meta = database.meta()
+        files = (self.instance.database, self.instance.database.with_suffix(".sqlite3-wal"))
+        return {
+            "root": str(self.instance.root),
+            "instance": self.instance.name,
+            "archive_id": meta.get("archive_id"),
+            **database.counts(),
+            "database_bytes": sum(path.stat().st_size for path in files if path.exists()),
+            "namespaces": dict(database.namespaces()),
+            "digests": ["sha512t24u", "md5", "sha1"]
+            + (["sha256"] if database.keeps_sha256() else []),
+        }
+
+    def batches(self) -> Iterator[dict[str, Any]]:
+        """All batches, the oldest first; ready for JSON."""
+        return self._reader().database.batches()
+
+    @property
+    def database(self) -> Database:
+        """The look-ups beneath, of the calling thread."""
+        return self._reader().database
+
+
+def _wanted(to: str | Sequence[str] | None) -> frozenset[str] | None:
+    """Canonical namespaces in lower case; None for all."""
+    if to is None:
+        return None
+    names = [to] if isinstance(to, str) else to
+    return frozenset(namespaces.canonical(name).lower() for name in names)
+
+
+_COMPUTED = frozenset(name.lower() for name in namespaces.COMPUTED)
+_FROM_DIGEST = frozenset({"ga4gh", "sha512t24u", "vmc", "trunc512"})
+
+
+def _find(database: Database, identifier: str) -> Location:
+    key = qualified_key(identifier)
+    found = database.locate(key) if key is not None else []
+    if not found:
+        by_id = {}
+        for bare in bare_keys(identifier):
+            by_id.update((location.id, location) for location in database.locate(bare))
+        found = list(by_id.values())
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise _ambiguous(database, identifier, found)
+    raise NotFound(_not_found(database, identifier))
+
+
+def _ambiguous(database: Database, identifier: str, found: list[Location]) -> Ambiguous:
+    names = [str(alias) for alias in database.candidates(identifier)] or [
+        "ga4gh:SQ." + digest_text(location.digest) for location in found
+    ]
+    return Ambiguous(
+        f"{identifier!r} stands for {len(found)} sequences: {', '.join(names[:8])}"
+        f"{', ...' if len(names) > 8 else ''}; say which namespace",
+        names,
+    )
+
+
+def _not_found(database: Database, identifier: str) -> str:
+    message = f"{identifier!r} is not in the archive"
+    namespace, colon, alias = identifier.partition(":")
+    if colon and namespace.lower() == "sha256" and not database.keeps_sha256():
+        return f"{message}: SHA-256 is not kept here (`seqarchive digests add sha256`)"
+    try:
+        name = check_alias(alias if colon else identifier)
+    except BadName:
+        return message
+    versions = database.versions_of(name)
+    if versions:
+        return f"{message}; there is {', '.join(map(str, versions))}"
+    return message
+
+
+# --- forks ------------------------------------------------------------------------------------
+
+_open_archives: weakref.WeakSet[ArchiveReader] = weakref.WeakSet()
+_abandoned: list[object] = []
+
+
+def _after_fork_in_child() -> None:
+    for archive in list(_open_archives):
+        archive._after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
