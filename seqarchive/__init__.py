@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         SeqArchiveError,
         SourceError,
     )
-    from .loading import LoadOptions, LoadReport
+    from .load_options import LoadOptions, LoadReport
     from .reader import ArchiveReader
     from .sequences import ArchivedSequence
 
@@ -65,8 +65,8 @@ _HOMES = {
     "connect": "archive",
     "ArchiveReader": "reader",
     "ArchivedSequence": "sequences",
-    "LoadOptions": "loading",
-    "LoadReport": "loading",
+    "LoadOptions": "load_options",
+    "LoadReport": "load_options",
 }
 
 

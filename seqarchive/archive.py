@@ -47,8 +47,8 @@ class Archive(ArchiveReader):
         Raises:
             BadInput, AliasConflict, Locked, ReadOnly, NotFound: As they say.
         """
-        one = isinstance(files, (str, os.PathLike))
-        names = [os.fspath(name) for name in ([files] if one else files)]  # type: ignore[list-item, union-attr]
+        some = [files] if isinstance(files, (str, os.PathLike)) else files
+        names = [os.fspath(name) for name in some]
         naming = Naming(namespaces.canonical(namespace))
         load_options = LoadOptions(naming, OnConflict(on_conflict), **options)
         return loading.load(self.instance, names, load_options, progress)

@@ -12,8 +12,8 @@ import json
 import socket
 import sqlite3
 import time
-from contextlib import closing
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -287,8 +287,8 @@ class Batch:
         )
         when = "in this load" if since == self.id else f"since batch {since}"
         return (
-            f"{naming.source}, line {naming.line}: {Alias(namespace, naming.alias)} is SQ.{new} here "
-            f"but SQ.{old} {when}"
+            f"{naming.source}, line {naming.line}: {Alias(namespace, naming.alias)} "
+            f"is SQ.{new} here but SQ.{old} {when}"
         )
 
     # --- provenance -------------------------------------------------------------------------

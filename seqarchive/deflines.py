@@ -168,8 +168,11 @@ def read_alias_table(path: Path) -> dict[str, tuple[Alias, ...]]:
         if not line.strip() or line.startswith("#"):
             continue
         if len(fields) < 2:
-            raise BadInput("a name and at least one namespace:alias, separated by tabs, are "
-                           "needed", file=str(path), line=n)
+            raise BadInput(
+                "a name and at least one namespace:alias, separated by tabs, are needed",
+                file=str(path),
+                line=n,
+            )
         try:
             aliases = tuple(parse_alias(text) for text in fields[1:] if text)
         except BadName as error:

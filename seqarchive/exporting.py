@@ -57,9 +57,7 @@ def _defline(digest: Digest, aliases: Iterable[Alias]) -> str:
     return " ".join([f"ga4gh:SQ.{digest}", *map(str, aliases)])
 
 
-def _chunks(
-    rows: Iterable[tuple[int, bytes]], size: int
-) -> Iterator[list[tuple[int, bytes]]]:
+def _chunks(rows: Iterable[tuple[int, bytes]], size: int) -> Iterator[list[tuple[int, bytes]]]:
     chunk = []
     for row in rows:
         chunk.append(row)

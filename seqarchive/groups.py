@@ -81,7 +81,8 @@ class GroupTask:
         self, records: Iterable[Record | BadInput], *, compress: bool
     ) -> tuple[list[tuple[Any, ...]], list[Unit]]:
         """The same for records."""
-        entries, residues = [], []
+        entries: list[tuple[Any, ...]] = []
+        residues: list[bytes] = []
         for record in records:
             if isinstance(record, BadInput):
                 entries.append((record.line or 0, record.message))
@@ -94,7 +95,8 @@ class GroupTask:
 
     def pack(self, records: Iterable[Record | BadInput], known: frozenset[bytes]) -> list[Unit]:
         """Packed sequences of a group, without those whose digest is known already."""
-        entries, residues = [], []
+        entries: list[tuple[Any, ...]] = []
+        residues: list[bytes] = []
         for record in records:
             good = isinstance(record, Record)
             text = record.residues if isinstance(record, Record) else b""

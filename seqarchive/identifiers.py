@@ -121,7 +121,7 @@ def _prefixed(prefix: str) -> Callable[[str], bytes | None]:
 
 
 def _hexadecimal(n_digits: int) -> Callable[[str], bytes | None]:
-    pattern = re.compile(r"[0-9A-Fa-f]{%d}\Z" % n_digits)
+    pattern = re.compile(rf"[0-9A-Fa-f]{{{n_digits}}}\Z")
 
     def decode(text: str) -> bytes | None:
         return bytes.fromhex(text) if pattern.match(text) else None

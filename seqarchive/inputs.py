@@ -15,10 +15,10 @@ import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import zstandard
-from isal import igzip, isal_zlib
+from isal import igzip
 
 from .bgzf import EOF_BLOCK
 from .errors import BadInput, NotFound, SeqArchiveError
@@ -43,11 +43,10 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"SQLite format 3\x00", "a SQLite database, not sequences"),
 )
 #: What decompressors say of damaged data, each in its own way.
-_DAMAGED = (
+_DAMAGED: tuple[type[Exception], ...] = (
     EOFError,
     gzip.BadGzipFile,
-    isal_zlib.error,
-    zlib.error,
+    zlib.error,  # isal's is the same
     lzma.LZMAError,
     zstandard.ZstdError,
     OSError,
@@ -143,11 +142,7 @@ def decompressed(source: Input) -> Iterator[bytes]:
     for magic, what in _REFUSED:
         if head.startswith(magic):
             raise BadInput(f"this is {what}", file=source.label)
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            break
-    else:
-        kind = "none"
+    kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), "none")
     if kind == "gzip" and head[3:4] == b"\x04" and head[12:16] == b"BC\x02\x00":
         kind = "bgzf"
     source.compression = kind
@@ -172,13 +167,13 @@ def _decompressor(kind: str, source: Input) -> BinaryIO:
     buffered = io.BufferedReader(source, CHUNK)
     match kind:
         case "gzip" | "bgzf":
-            return igzip.IGzipFile(fileobj=buffered)  # type: ignore[no-any-return]
+            return cast(BinaryIO, igzip.IGzipFile(fileobj=buffered))  # type: ignore[no-untyped-call]
         case "bzip2":
-            return bz2.BZ2File(buffered)
+            return cast(BinaryIO, bz2.BZ2File(buffered))
         case "xz":
-            return lzma.LZMAFile(buffered)  # type: ignore[return-value]
+            return cast(BinaryIO, lzma.LZMAFile(buffered))
         case "zstd":
-            return _ZstdReader(buffered)  # type: ignore[return-value]
+            return cast(BinaryIO, _ZstdReader(buffered))
         case _:
             return buffered
 

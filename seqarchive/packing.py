@@ -142,10 +142,7 @@ class Packer:
     def _room_for(self, n_bytes: int) -> ShardWriter:
         """The shard to write to: a new one if the current would get too large."""
         writer = self._open_writer()
-        if (
-            writer.n_sequences
-            and writer.compressed + n_bytes + len(EOF_BLOCK) > self._shard_bytes
-        ):
+        if writer.n_sequences and writer.compressed + n_bytes + len(EOF_BLOCK) > self._shard_bytes:
             self._writer = None
             self._publish(writer, self._shard_id)
             writer = self._open_writer()

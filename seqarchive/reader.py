@@ -185,9 +185,9 @@ class ArchiveReader:
         return True
 
     def __len__(self) -> int:
-        (n,) = self._reader().database.connection.execute(
-            "SELECT count(*) FROM sequences"
-        ).fetchone()
+        (n,) = (
+            self._reader().database.connection.execute("SELECT count(*) FROM sequences").fetchone()
+        )
         return int(n)
 
     def __bool__(self) -> bool:
@@ -263,12 +263,9 @@ class ArchiveReader:
             tail, head = (start, length), (0, end)
             return "".join(self._fetch(location, identifier, *part) for part in (tail, head))
         residues = self._read(location, start, end)
-        if start == 0 and end == length and length:
-            if hashlib.sha512(residues).digest()[:24] != location.digest:
-                raise DigestMismatch(
-                    f"{identifier}: the stored residues are not those of "
-                    f"SQ.{digest_text(location.digest)}; run `seqarchive verify --full`"
-                )
+        whole = start == 0 and end == length
+        if whole and length and hashlib.sha512(residues).digest()[:24] != location.digest:
+            raise _damaged(location, identifier)
         return residues.decode("ascii")
 
     def _read(self, location: Location, start: int, end: int) -> bytes:
@@ -308,8 +305,10 @@ class ArchiveReader:
         ]
         order = sorted(
             range(len(wanted)),
-            key=lambda n: (wanted[n][0].shard_id or 0, (wanted[n][0].offset or 0)
-                           + (wanted[n][2] or 0)),
+            key=lambda n: (
+                wanted[n][0].shard_id or 0,
+                (wanted[n][0].offset or 0) + (wanted[n][2] or 0),
+            ),
         )
         found = [""] * len(wanted)
         for n in order:
@@ -334,7 +333,7 @@ class ArchiveReader:
             sha512.update(piece)
             yield piece.decode("ascii")
         if location.length and sha512.digest()[:24] != location.digest:
-            raise DigestMismatch(f"{identifier}: the stored residues are damaged")
+            raise _damaged(location, identifier)
 
     # --- names ------------------------------------------------------------------------------
 
@@ -486,7 +485,7 @@ def _find(database: Database, identifier: str) -> Location:
     key = qualified_key(identifier)
     found = database.locate(key) if key is not None else []
     if not found:
-        by_id = {}
+        by_id: dict[int, Location] = {}
         for bare in bare_keys(identifier):
             by_id.update((location.id, location) for location in database.locate(bare))
         found = list(by_id.values())
@@ -495,6 +494,13 @@ def _find(database: Database, identifier: str) -> Location:
     if found:
         raise _ambiguous(database, identifier, found)
     raise NotFound(_not_found(database, identifier))
+
+
+def _damaged(location: Location, identifier: str) -> DigestMismatch:
+    return DigestMismatch(
+        f"{identifier}: the stored residues are not those of "
+        f"SQ.{digest_text(location.digest)}; run `seqarchive verify --full`"
+    )
 
 
 def _ambiguous(database: Database, identifier: str, found: list[Location]) -> Ambiguous:

@@ -304,7 +304,7 @@ class _CountedLines(io.TextIOWrapper):
         self.n_lines += 1
         return super().readline(size)
 
-    def __next__(self) -> str:
+    def __next__(self) -> str:  # type: ignore[override]
         self.n_lines += 1
         return super().__next__()
 
@@ -316,7 +316,7 @@ def _flat_file(chunks: Iterator[bytes], source: str, kind: str) -> Iterator[Reco
     lines = _CountedLines(io.BufferedReader(_ChunkStream(chunks)), encoding="utf-8")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = SeqIO.parse(lines, kind)
+        found = SeqIO.parse(lines, kind)  # type: ignore[no-untyped-call]
         while True:
             try:
                 record = next(found, None)

@@ -70,7 +70,7 @@ def first_schema(database: sqlite_utils.Database) -> None:
         database[name].create(columns, **options)  # type: ignore[union-attr]
     for statement in _STATEMENTS:
         database.conn.execute(statement)
-    database["meta"].insert({"key": "archive_id", "value": str(uuid4())})
+    database.conn.execute("INSERT INTO meta VALUES ('archive_id', ?)", (str(uuid4()),))
     database.conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.conn.execute("PRAGMA user_version = 1")
 

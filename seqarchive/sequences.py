@@ -23,7 +23,9 @@ class ArchivedSequence(Sequence[str]):
 
     __slots__ = ("_archive", "_length", "digest", "identifier")
 
-    def __init__(self, archive: ArchiveReader, identifier: str, digest: Digest, length: int) -> None:
+    def __init__(
+        self, archive: ArchiveReader, identifier: str, digest: Digest, length: int
+    ) -> None:
         self._archive = archive
         self._length = length
         self.identifier = identifier
@@ -97,8 +99,10 @@ class ArchivedSequence(Sequence[str]):
         return str(self).encode("ascii")
 
     def __add__(self, other: object) -> str:
-        return str(self) + str(other) if isinstance(other, (str, ArchivedSequence)) else (
-            NotImplemented
+        return (
+            str(self) + str(other)
+            if isinstance(other, (str, ArchivedSequence))
+            else (NotImplemented)
         )
 
     def __radd__(self, other: object) -> str:
@@ -134,4 +138,4 @@ def reverse_complement(residues: str) -> str:
     from Bio.Seq import reverse_complement_rna as rna  # noqa: PLC0415
 
     is_rna = "U" in residues and "T" not in residues
-    return str(rna(residues) if is_rna else dna(residues))
+    return str((rna if is_rna else dna)(residues))  # type: ignore[no-untyped-call]

@@ -21,7 +21,6 @@ from .shards import beside, fai_line, file_sha256
 _WRITE_BYTES = 1 << 18
 
 
-
 @dataclass(frozen=True, slots=True)
 class ShardFiles:
     """Sizes and SHA-256 of the three files of a finished shard."""

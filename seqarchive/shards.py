@@ -21,6 +21,7 @@ from .bgzf import Index, inflate_block
 from .errors import Corrupt
 from .identifiers import digest_text
 
+
 def header_line(name: str) -> bytes:
     """The header of a record: its digest and nothing else."""
     return b">%s\n" % name.encode("ascii")
@@ -107,9 +108,7 @@ class ShardReader:
             # Neither a link out of the archive nor a FIFO that never answers.
             self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError as error:
-            raise Corrupt(
-                f"{error.filename}: {error.strerror}; run `seqarchive verify`"
-            ) from None
+            raise Corrupt(f"{error.filename}: {error.strerror}; run `seqarchive verify`") from None
         # No reference is left when this runs, hence no read is under way.
         weakref.finalize(self, os.close, self._fd)
         if hashlib.sha256(gzi).digest() != gzi_sha256:

@@ -1,4 +1,4 @@
-"""Verify: rows against shards against indexes. Repair: rebuild what can be rebuilt.
+"""Verify: rows against shards against indexes.
 
 A finding names what is wrong and where. What an interrupted load left is listed beside them: it
 costs space, not truth, and goes with the next write.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,8 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import batches, durable
-from .batches import Batch
 from .bgzf import Index, scan_blocks
 from .database import Database, SequenceRow, ShardRow, is_database_open
 from .errors import Corrupt
@@ -26,11 +25,8 @@ from .identifiers import digest_text
 from .instances import Instance
 from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal
 from .lanes import Lanes, Pending
-from .letters import letters_of
-from .shard_writer import ShardFiles
 from .shards import fai_line, file_sha256
 from .workers import Worker, Workers
-from .writing import Writing
 
 Progress = Callable[[int], None]
 
@@ -99,7 +95,14 @@ def verify(
         try:
             _verify_rows(instance, database, report)
             if not any(finding.kind == "database" for finding in report.findings):
-                checks = _Checks(instance, workers, lanes, n_workers, report, progress)
+                checks = _Checks(
+                    instance,
+                    workers,
+                    lanes,
+                    n_threads=n_workers,
+                    report=report,
+                    progress=progress,
+                )
                 checks.run(database)
                 _list_leftovers(instance, database, report)
         except sqlite3.DatabaseError as error:
@@ -110,8 +113,7 @@ def verify(
 
 def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -> None:
     report.findings += (
-        Finding("database", instance.database.name, line)
-        for line in database.integrity_problems()
+        Finding("database", instance.database.name, line) for line in database.integrity_problems()
     )
     if report.findings:
         return
@@ -122,7 +124,7 @@ def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -
     for digests in database.connection.execute(
         "SELECT digest, md5, sha1 FROM sequences WHERE length = 0"
     ):
-        if digests != _hashed([]):
+        if digests != hashed([]):
             report.findings.append(
                 Finding("row", f"database, SQ.{digest_text(digests[0])}", "it cannot be empty")
             )
@@ -146,8 +148,7 @@ _ROW_CHECKS = (
         "the sequence row names a shard that is not there",
     ),
     (
-        "SELECT s.id FROM sequences s LEFT JOIN batches b ON b.id = s.batch_id"
-        " WHERE b.id IS NULL",
+        "SELECT s.id FROM sequences s LEFT JOIN batches b ON b.id = s.batch_id WHERE b.id IS NULL",
         "the sequence row names a batch that is not there",
     ),
     (
@@ -201,6 +202,7 @@ class _Checks:
         instance: Instance,
         workers: list[Worker],
         lanes: Lanes,
+        *,
         n_threads: int,
         report: VerifyReport,
         progress: Progress,
@@ -258,10 +260,10 @@ def _verify_shard(
         (".fai", shard.fai_bytes, shard.fai_sha256),
         (".gzi", shard.gzi_bytes, shard.gzi_sha256),
     ):
-        problem = _file_problem(path.with_name(path.name + suffix), size, sha256)
+        problem = file_problem(path.with_name(path.name + suffix), size, sha256)
         if problem is not None:
             yield Finding("index", where + suffix, f"the index: {problem[1]}")
-    problem = _file_problem(path, shard.size_bytes, shard.sha256 if full else None)
+    problem = file_problem(path, shard.size_bytes, shard.sha256 if full else None)
     if problem is not None:
         yield Finding(problem[0], where, problem[1])
         if problem[0] == "missing":
@@ -271,31 +273,28 @@ def _verify_shard(
         yield from _content_problems(path, where, shard, rows, fai)
     else:
         for row in rows:
-            fai.update(_fai_line(row))
+            fai.update(fai_line_of(row))
     # Whether the index that other programs use says what our rows say.
     if fai.digest() != shard.fai_sha256:
         yield Finding("row", where, "the sequence rows and the .fai of the shard disagree")
 
 
-def _file_problem(path: Path, size: int, sha256: bytes | None) -> tuple[str, str] | None:
+def file_problem(path: Path, size: int, sha256: bytes | None) -> tuple[str, str] | None:
+    """Kind and description of what is wrong with a file, looked at from outside."""
     try:
         status = path.lstat()
-        if not path.is_file() or path.is_symlink():
+        if not stat.S_ISREG(status.st_mode):
             return "missing", "it is not a regular file"
-        if status.st_size < size:
-            return "truncated", f"it has {status.st_size} bytes, not {size}: it is truncated"
-        if status.st_size > size:
-            return "changed", f"it has {status.st_size} bytes, not {size}"
-        if sha256 is not None and file_sha256(path)[1] != sha256:
-            return "changed", "it has changed: its SHA-256 is another"
-    except FileNotFoundError:
-        return "missing", "it is missing"
+        if status.st_size != size:
+            kind = "truncated" if status.st_size < size else "changed"
+            return kind, f"it has {status.st_size} bytes, not {size}"
+        changed = sha256 is not None and file_sha256(path)[1] != sha256
     except OSError as error:
         return "missing", f"it cannot be read ({error.strerror})"
-    return None
+    return ("changed", "it has changed: its SHA-256 is another") if changed else None
 
 
-def _fai_line(row: SequenceRow) -> bytes:
+def fai_line_of(row: SequenceRow) -> bytes:
     return fai_line(digest_text(row.digest), row.length, row.offset or 0).encode("ascii")
 
 
@@ -306,7 +305,7 @@ class _Updatable(Protocol):
     def update(self, data: bytes, /) -> None: ...
 
 
-class _Walk:
+class ShardText:
     """The text of a shard from its blocks, one after another."""
 
     def __init__(self, path: Path) -> None:
@@ -349,10 +348,10 @@ def _content_problems(
     path: Path, where: str, shard: ShardRow, rows: Iterable[SequenceRow], fai: _Updatable
 ) -> Iterator[Finding]:
     """What is wrong with the records of a shard; ``fai`` takes in what its index should say."""
-    walk = _Walk(path)
+    walk = ShardText(path)
     try:
         for row in rows:
-            fai.update(_fai_line(row))
+            fai.update(fai_line_of(row))
             name = digest_text(row.digest)
             header = b"".join(walk.take((row.offset or 0) - walk.position))
             if header != f">{name}\n".encode("ascii"):
@@ -360,7 +359,7 @@ def _content_problems(
                     "row", f"{where}, SQ.{name}", "no header of this sequence where its row says"
                 )
                 return
-            digests = _hashed(walk.take(row.length))
+            digests = hashed(walk.take(row.length))
             if walk.position < (row.offset or 0) + row.length:
                 yield Finding("truncated", f"{where}, SQ.{name}", "its residues end early")
                 return
@@ -378,7 +377,7 @@ def _content_problems(
         yield Finding("changed", where, str(error))
 
 
-def _hashed(pieces: Iterable[bytes]) -> tuple[bytes, bytes, bytes]:
+def hashed(pieces: Iterable[bytes]) -> tuple[bytes, bytes, bytes]:
     """sha512t24u, MD5 and SHA-1 as bytes."""
     sha512, md5, sha1 = (new() for new in _HASHES)
     for piece in pieces:
@@ -386,159 +385,3 @@ def _hashed(pieces: Iterable[bytes]) -> tuple[bytes, bytes, bytes]:
         md5.update(piece)
         sha1.update(piece)
     return sha512.digest()[:24], md5.digest(), sha1.digest()
-
-
-# --- repair -----------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class RepairReport:
-    """What was mended, and what could not be."""
-
-    rebuilt: list[str] = field(default_factory=list)
-    adopted: list[str] = field(default_factory=list)
-    moved_aside: list[str] = field(default_factory=list)
-    not_repaired: list[Finding] = field(default_factory=list)
-    batch: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "rebuilt": self.rebuilt,
-            "adopted": self.adopted,
-            "moved_aside": self.moved_aside,
-            "not_repaired": [str(finding) for finding in self.not_repaired],
-            "batch": self.batch,
-        }
-
-
-def repair(instance: Instance) -> RepairReport:
-    """Rebuild the indexes of shards, and adopt shards that no row names or move them aside.
-
-    A shard whose residues are damaged is not touched: what is lost is in another copy, or in the
-    source files that ``log`` names.
-    """
-    instance.require()
-    report = RepairReport()
-    with Writing(instance) as writing:
-        database = Database(instance.database)
-        try:
-            ranges = database.shard_ranges()
-            for shard in database.shards():
-                rows = database.sequences_in(shard.id, *ranges.get(shard.id, (0, -1)))
-                _rebuild_indexes(instance, shard, rows, report)
-            known = {row.path for row in database.shards()}
-        finally:
-            database.close()
-        orphans = [path for path in writing.journal.shards() if path not in known]
-        if orphans:
-            _adopt(instance, writing, orphans, report)
-    report.not_repaired += verify(instance, full=True).findings
-    return report
-
-
-def _rebuild_indexes(
-    instance: Instance, shard: ShardRow, rows: Iterable[SequenceRow], report: RepairReport
-) -> None:
-    path = instance.journal / shard.path
-    sound = _file_problem(path, shard.size_bytes, shard.sha256) is None
-    for suffix, size, sha256 in (
-        (".fai", shard.fai_bytes, shard.fai_sha256),
-        (".gzi", shard.gzi_bytes, shard.gzi_sha256),
-    ):
-        index = path.with_name(path.name + suffix)
-        if not sound or _file_problem(index, size, sha256) is None:
-            continue
-        data = b"".join(map(_fai_line, rows)) if suffix == ".fai" else _gzi_of(path)
-        if hashlib.sha256(data).digest() != sha256:
-            continue  # verify says what is wrong
-        durable.replace(index, data, instance.temporary)
-        report.rebuilt.append(f"{instance.journal.name}/{shard.path}{suffix}")
-
-
-def _gzi_of(path: Path) -> bytes:
-    walk = _Walk(path)
-    while any(walk.take(1 << 20)):
-        pass
-    return Index.of(walk.index).to_bytes()
-
-
-def _adopt(
-    instance: Instance, writing: Writing, orphans: Iterable[str], report: RepairReport
-) -> None:
-    """Take in the sequences of shards that no row names, or move the shards aside."""
-    with Batch(writing.connection, "repair") as batch:
-        for path in orphans:
-            try:
-                adopted = _adopt_shard(instance, batch, path)
-            except Corrupt:
-                adopted = False
-            if adopted:
-                report.adopted.append(f"{instance.journal.name}/{path}")
-            else:
-                report.moved_aside += _move_aside(instance, path)
-        if report.adopted:
-            report.batch = batch.id
-            writing.committing()
-            batch.commit(report.as_dict())
-            writing.committed()
-
-
-def _adopt_shard(instance: Instance, batch: Batch, path: str) -> bool:
-    """Add rows for the records of a shard. False if not all of them are new and hash to their
-    names."""
-    file = instance.journal / path
-    rows = []
-    walk = _Walk(file)
-    shard_id = batch.new_shard_id()
-    while header := b"".join(walk.line()):
-        offset = walk.position
-        letters = 0
-
-        def counted(pieces: Iterator[bytes]) -> Iterator[bytes]:
-            nonlocal letters
-            for piece in pieces:
-                letters |= letters_of(piece)
-                yield piece
-
-        digest, md5, sha1 = _hashed(counted(walk.line()))
-        if header != f">{digest_text(digest)}".encode("ascii"):
-            return False
-        length = walk.position - offset - 1
-        rows.append(
-            (batch.new_sequence_id(), digest, md5, sha1, length, letters, shard_id, offset)
-        )
-    if not rows or batch.known_sequences([row[1] for row in rows]):
-        return False
-    lines = (fai_line(digest_text(row[1]), row[4], row[7]) for row in rows)
-    indexes = {".fai": "".join(lines).encode("ascii"), ".gzi": Index.of(walk.index).to_bytes()}
-    for suffix, data in indexes.items():
-        durable.replace(file.with_name(file.name + suffix), data, instance.temporary)
-    files = ShardFiles(
-        file,
-        *file_sha256(file),
-        *_size_and_sha256(indexes[".fai"]),
-        *_size_and_sha256(indexes[".gzi"]),
-        first_digest=rows[0][1],
-        n_sequences=len(rows),
-        n_residues=sum(row[4] for row in rows),
-    )
-    batch.add_shard(shard_id, path, files)
-    batch.add_sequences(batches.SequenceRow._make(row) for row in rows)
-    return True
-
-
-def _size_and_sha256(data: bytes) -> tuple[int, bytes]:
-    return len(data), hashlib.sha256(data).digest()
-
-
-def _move_aside(instance: Instance, path: str) -> list[str]:
-    """Move a shard with its indexes out of the journal, under the same path."""
-    moved = []
-    for suffix in ("", *INDEX_SUFFIXES):
-        file = instance.journal / (path + suffix)
-        if file.exists():
-            durable.move(file, instance.directory / "aside" / (path + suffix))
-            moved.append(f"aside/{path}{suffix}")
-    durable.remove_empty_directories((instance.journal / path).parent, instance.journal)
-    return moved

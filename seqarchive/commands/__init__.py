@@ -18,13 +18,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from ..errors import Corrupt, SeqArchiveError
 from ..instances import MASTER, Instance
 from ..version import __version__
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 #: Verb -> module; a module is imported when its verb is used.
 _VERBS = {
@@ -86,8 +89,11 @@ def _default_root() -> Path:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _COMMON = (
-    click.option("--root", type=click.Path(path_type=Path, file_okay=False),
-                 help="Directory of the archive [$SEQARCHIVE_ROOT, ~/.local/share/seqarchive]."),
+    click.option(
+        "--root",
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Directory of the archive [$SEQARCHIVE_ROOT, ~/.local/share/seqarchive].",
+    ),
     click.option("--instance", metavar="NAME", help="Which instance [master]; `latest` works."),
     click.option("--json", "as_json", is_flag=True, help="Results as JSON."),
     click.option("-v", "--verbose", count=True, help="Say more; show tracebacks."),
@@ -189,12 +195,16 @@ def progress_bar(
     if settings.quiet or settings.json or not sys.stderr.isatty():
         yield lambda _n: None
         return
-    from tqdm import tqdm  # noqa: PLC0415  (0.1 s)
+    from tqdm import tqdm as bars  # noqa: PLC0415  (0.1 s)
 
     # Its monitor is a thread, and with another thread running no worker can be forked.
-    tqdm.monitor_interval = 0
-    with tqdm(desc=what, total=total, unit=unit, unit_scale=True, delay=1, leave=False) as bar:
-        yield lambda n: bar.update(n) and None
+    bars.monitor_interval = 0
+    with bars(desc=what, total=total, unit=unit, unit_scale=True, delay=1, leave=False) as bar:
+        yield lambda n: _update(bar, n)
+
+
+def _update(bar: tqdm[NoReturn], n: int) -> None:
+    bar.update(n)
 
 
 def lines_of(name: str) -> Iterable[str]:
@@ -260,7 +270,7 @@ def _explained(error: BaseException) -> tuple[str, int]:
         return f"the database: {text}{advice}", Corrupt.exit_code if damaged else 1
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        advice = _ADVICE.get(error.errno or 0)
+        known = _ADVICE.get(error.errno or 0)
         code = 8 if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) else 1
-        return f"{where}{advice or error.strerror or error}", code
+        return f"{where}{known or error.strerror or error}", code
     return "out of memory", 1

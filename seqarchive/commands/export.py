@@ -15,8 +15,13 @@ from . import Settings, command, lines_of
 @command("export", "seqarchive export --namespace refseq > refseq.fa")
 @click.option("--namespace", "-n", help="Only sequences with a name in it.")
 @click.option("--from", "from_file", metavar="FILE", help="IDs from a file, one a line.")
-@click.option("--width", type=click.IntRange(0), default=WIDTH, show_default=True,
-              help="Columns of a line; 0 for one line.")
+@click.option(
+    "--width",
+    type=click.IntRange(0),
+    default=WIDTH,
+    show_default=True,
+    help="Columns of a line; 0 for one line.",
+)
 @click.argument("ids", nargs=-1)
 def command_(
     settings: Settings,

@@ -29,13 +29,23 @@ class _Wanted(NamedTuple):
 
 @command("get", "seqarchive get refseq:NC_001133.9:100-160 md5:3332ed720ac7eaa9b3655c06f6b9e196")
 @click.option("--fasta", is_flag=True, help="FASTA instead of one line for each ID.")
-@click.option("--width", type=click.IntRange(0), default=WIDTH, show_default=True,
-              help="Columns of FASTA lines; 0 for one line.")
+@click.option(
+    "--width",
+    type=click.IntRange(0),
+    default=WIDTH,
+    show_default=True,
+    help="Columns of FASTA lines; 0 for one line.",
+)
 @click.option("--bed", "bed", metavar="FILE", help="Ranges from a BED file (`-`: standard input).")
 @click.option("--from", "from_file", metavar="FILE", help="IDs from a file, one a line.")
 @click.option("--namespace", "-n", help="Namespace of the names in --bed and --from.")
-@click.option("--reverse-complement", "-r", "reverse", is_flag=True,
-              help="The other strand (with --bed: of what its strand column says).")
+@click.option(
+    "--reverse-complement",
+    "-r",
+    "reverse",
+    is_flag=True,
+    help="The other strand (with --bed: of what its strand column says).",
+)
 @click.option("--clamp", is_flag=True, help="Take what there is of a range beyond the end.")
 @click.argument("ids", nargs=-1)
 def command_(

@@ -10,9 +10,13 @@ from . import Settings, command, lines_of, print_json, warn
 
 
 @command("import-aliases", "seqarchive import-aliases names.tsv")
-@click.option("--on-conflict", type=click.Choice([choice.value for choice in OnConflict]),
-              default="error", show_default=True,
-              help="When an alias means another sequence already.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice([choice.value for choice in OnConflict]),
+    default="error",
+    show_default=True,
+    help="When an alias means another sequence already.",
+)
 @click.option("--dry-run", is_flag=True, help="Report what would happen; write nothing.")
 @click.argument("file")
 def command_(settings: Settings, on_conflict: str, dry_run: bool, file: str) -> None:

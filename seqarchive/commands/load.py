@@ -22,53 +22,71 @@ _SIZE = re.compile(r"(\d+)\s*([kMGT]i?)?B?\Z")
 _UNITS = {"k": 1, "M": 2, "G": 3, "T": 4}
 
 
-class _Size(click.ParamType):
-    name = "size"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        if isinstance(value, int):
-            return value
-        match = _SIZE.match(str(value))
-        if match is None:
-            self.fail(f"{value!r} is not a size like 95M (millions) or 256Mi", param, ctx)
-        number, unit = match.groups()
-        base = 1024 if unit and unit.endswith("i") else 1000
-        return int(number) * int(base ** _UNITS[unit[0]] if unit else 1)
+def _size(text: str) -> int:
+    match = _SIZE.match(text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a size like 95M (millions) or 256Mi")
+    number, unit = match.groups()
+    base = 1024 if unit and unit.endswith("i") else 1000
+    return int(number) * int(base ** _UNITS[unit[0]] if unit else 1)
 
 
-class _Pattern(click.ParamType):
-    name = "regex"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> re.Pattern[str]:
-        try:
-            return re.compile(str(value))
-        except re.error as error:
-            self.fail(f"{value!r} is not a regular expression: {error}", param, ctx)
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise click.BadParameter(f"{text!r} is not a regular expression: {error}") from None
 
 
 @command("load", "seqarchive load --namespace refseq GRCh38_latest_rna.fna.gz extra.gbff")
 @click.option("--namespace", "-n", required=True, help="Namespace of the names in the files.")
-@click.option("--on-conflict", type=click.Choice([choice.value for choice in OnConflict]),
-              default="error", show_default=True,
-              help="When an alias means another sequence already.")
-@click.option("--on-error", type=click.Choice(["fail", "skip"]), default="fail",
-              show_default=True, help="When a record is not right.")
-@click.option("--circular", multiple=True, metavar="NAME",
-              help="A record (first word of its defline) that is a circular molecule.")
-@click.option("--alias-regex", type=_Pattern(),
-              help="How to find the alias in a defline: group `alias` (or the first), and "
-                   "`namespace` if it is there too.")
-@click.option("--alias-table", type=click.Path(path_type=Path, dir_okay=False),
-              help="TSV: a name in the files, then the namespace:alias it shall have.")
-@click.option("--compression", type=click.Choice([choice.value for choice in Compression]),
-              default="fast", show_default=True,
-              help="`small` looks for repeats too: slower, up to 30 % less for transcripts.")
-@click.option("--shard-size", type=_Size(), default=SHARD_BYTES, show_default="256Mi",
-              help="Size at which a shard file closes; 95M fits hosts that limit a file.")
+@click.option(
+    "--on-conflict",
+    type=click.Choice([choice.value for choice in OnConflict]),
+    default="error",
+    show_default=True,
+    help="When an alias means another sequence already.",
+)
+@click.option(
+    "--on-error",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    show_default=True,
+    help="When a record is not right.",
+)
+@click.option(
+    "--circular",
+    multiple=True,
+    metavar="NAME",
+    help="A record (first word of its defline) that is a circular molecule.",
+)
+@click.option(
+    "--alias-regex",
+    type=_pattern,
+    metavar="REGEX",
+    help="How to find the alias in a defline: group `alias` (or the first), and "
+    "`namespace` if it is there too.",
+)
+@click.option(
+    "--alias-table",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TSV: a name in the files, then the namespace:alias it shall have.",
+)
+@click.option(
+    "--compression",
+    type=click.Choice([choice.value for choice in Compression]),
+    default="fast",
+    show_default=True,
+    help="`small` looks for repeats too: slower, up to 30 % less for transcripts.",
+)
+@click.option(
+    "--shard-size",
+    type=_size,
+    metavar="SIZE",
+    default=str(SHARD_BYTES),
+    show_default="256Mi",
+    help="Size at which a shard file closes; 95M fits hosts that limit a file.",
+)
 @click.option("--threads", type=click.IntRange(0), help="Worker processes [one a core].")
 @click.option("--dry-run", is_flag=True, help="Report what would happen; write nothing.")
 @click.argument("files", nargs=-1, required=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import Corrupt
-from ..verifying import repair
+from ..repairing import repair
 from . import Settings, command, print_json
 
 

@@ -15,9 +15,12 @@ _CHUNK = 5000
 
 
 @command("translate", "seqarchive translate refseq:NC_001133.9 --to ga4gh")
-@click.option("--to", "to", multiple=True, metavar="NAMESPACE", help="Only names in it; repeatable.")
-@click.option("--from", "from_file", metavar="FILE",
-              help="IDs from a file (`-`: standard input), one a line.")
+@click.option(
+    "--to", "to", multiple=True, metavar="NAMESPACE", help="Only names in it; repeatable."
+)
+@click.option(
+    "--from", "from_file", metavar="FILE", help="IDs from a file (`-`: standard input), one a line."
+)
 @click.option("--tab", is_flag=True, help="Print each ID before each of its names.")
 @click.argument("ids", nargs=-1)
 def command_(
@@ -35,7 +38,7 @@ def command_(
     with ArchiveReader(settings.place().root, settings.place().name) as archive:
         wanted = _all(ids, from_file)
         while chunk := list(islice(wanted, _CHUNK)):
-            lines = []
+            lines: list[str] = []
             for identifier, names in archive.translate_many(chunk, list(to) or None):
                 if not names:
                     nameless.append(identifier)

@@ -1,0 +1,68 @@
+"""What a load is asked to do, and what it says that it did."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from .batches import OnConflict
+from .bgzf import Compression
+from .deflines import Naming
+from .packing import SHARD_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How to load.
+
+    Args:
+        naming: How deflines become aliases.
+        on_conflict: When an alias already means another sequence.
+        skip_errors: Leave out records that are not right, and report them, instead of failing.
+        circular: Names (first words of deflines) of circular molecules.
+        dry_run: Report what would happen; write nothing.
+        threads: Worker processes for large inputs; 0 does everything in the calling thread.
+        compression: How hard to try.
+        shard_bytes: Size at which a shard closes.
+    """
+
+    naming: Naming
+    on_conflict: OnConflict = OnConflict.ERROR
+    skip_errors: bool = False
+    circular: frozenset[str] = frozenset()
+    dry_run: bool = False
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    compression: Compression = Compression.FAST
+    shard_bytes: int = SHARD_BYTES
+
+
+@dataclass(slots=True)
+class LoadReport:
+    """What a load did; nothing that was left out or changed is missing here."""
+
+    batch: int | None = None
+    namespace: str = ""
+    dry_run: bool = False
+    files: list[dict[str, Any]] = field(default_factory=list)
+    records: int = 0
+    sequences_added: int = 0
+    sequences_known: int = 0
+    residues_added: int = 0
+    aliases_added: int = 0
+    aliases_known: int = 0
+    aliases_moved: int = 0
+    aliases_kept: int = 0
+    versionless: int = 0
+    empty: int = 0
+    circular: int = 0
+    shards: int = 0
+    shard_bytes: int = 0
+    skipped: list[str] = field(default_factory=list)
+    conflicts: list[str] = field(default_factory=list)
+    unused_circular: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}

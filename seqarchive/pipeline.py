@@ -1,0 +1,242 @@
+"""The beginning of the load pipeline: files -> records -> hashed groups, in order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from .errors import BadInput
+from .groups import SHORT, Entry, GroupTask, Unit
+from .identifiers import digest_text
+from .inputs import Input, decompressed, open_input
+from .lanes import Lane, Lanes, Pending
+from .load_options import LoadOptions, LoadReport
+from .packing import Packer
+from .records import LONG, Group, LongRecord, Record, read_records, records_in
+from .storing import Storer
+from .workers import Worker
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes of input read since the last call."""
+
+#: Tasks of the workers, by number.
+_GROUP, _COMPRESS = 0, 1
+
+
+class Engine:
+    """Who does the work: workers and threads for much of it, this thread alone for little.
+
+    Args:
+        task: What is done with a group.
+        workers: Processes; where there are none, ``threads`` of this one.
+    """
+
+    def __init__(
+        self, task: GroupTask, workers: list[Worker], lanes: Lanes, *, threads: int
+    ) -> None:
+        tasks = (task.run, task.compress)
+        self._calls: list[Callable[..., Any]] = [worker.call for worker in workers] or [
+            lambda number, *arguments: tasks[number](*arguments)
+        ] * max(1, threads)
+        self._lanes = [lanes.add(f"work-{n}", depth=2) for n in range(len(self._calls))]
+        self._turn = 0
+        self.depth = 2 * len(self._lanes) if threads else 0
+        self.sha512 = lanes.add("sha512")
+        self.others = lanes.add("md5")
+        self.reader = lanes.add("read")
+
+    def _submit(self, *arguments: Any) -> Pending[Any]:
+        self._turn = (self._turn + 1) % len(self._lanes)
+        return self._lanes[self._turn].submit(self._calls[self._turn], *arguments)
+
+    def group(self, group: Group, *, compress: bool) -> Pending[_GroupResult]:
+        """Entries and units of a group of FASTA records."""
+        return self._submit(_GROUP, group.text, group.source, group.line, compress)
+
+    def compress(self, text: bytes) -> Pending[list[bytes]]:
+        """Blocks of a piece of a long record."""
+        return self._submit(_COMPRESS, text)
+
+
+_GroupResult = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]
+
+
+class _Others:
+    """MD5 and SHA-1 of a sequence in pieces, and SHA-256 where it is kept."""
+
+    def __init__(self, *, with_sha256: bool) -> None:
+        self._hashers = [hashlib.md5(), hashlib.sha1()]
+        if with_sha256:
+            self._hashers.append(hashlib.sha256())
+
+    def update(self, residues: bytes) -> None:
+        for hasher in self._hashers:
+            hasher.update(residues)
+
+    def digests(self) -> list[bytes]:
+        return [hasher.digest() for hasher in self._hashers]
+
+
+class Pipeline:
+    """Sends what comes from files through the engine to the storer."""
+
+    def __init__(
+        self,
+        task: GroupTask,
+        *,
+        engine: Engine,
+        storer: Storer,
+        packer: Packer | None,
+        options: LoadOptions,
+        report: LoadReport,
+    ) -> None:
+        self._task = task
+        self._engine = engine
+        self._storer = storer
+        self._packer = packer
+        self._options = options
+        self._report = report
+        self._under_way: deque[tuple[Group, Pending[_GroupResult]]] = deque()
+        self._compress = packer is not None  # as long as most of what comes is new
+        self._records: list[Record | BadInput] = []
+        self._records_bytes = 0
+
+    def load(self, name: str, progress: Progress) -> None:
+        """Send one file through."""
+        with open_input(name) as source:
+            self._storer.open_source(source.label)
+            chunks = _ahead(source, self._engine.reader, progress)
+            file_format, found = read_records(chunks, source.label)
+            n_before = self._report.records
+            try:
+                for item in found:
+                    self._take(item)
+                self._finish_groups()
+            except BadInput as error:
+                # A file that is not what it should be from the start can be left out. One that
+                # turns out damaged later cannot: nobody knows what is missing.
+                n_taken = self._report.records - n_before + len(self._under_way)
+                if not self._options.skip_errors or n_taken or self._records:
+                    raise
+                self._report.skipped.append(str(error))
+                return
+            self._storer.close_source(source, file_format)
+
+    def load_records(self, records: Iterable[Record]) -> None:
+        """Send records that come from no file through."""
+        for record in records:
+            self._take(record)
+        self._finish_groups()
+        self._storer.flush()
+
+    def _take(self, item: Group | Record | LongRecord | BadInput) -> None:
+        if isinstance(item, Group):
+            pending = self._engine.group(item, compress=self._compress)
+            self._under_way.append((item, pending))
+            self._store_groups(self._engine.depth)
+        elif isinstance(item, LongRecord):
+            self._finish_groups()
+            self._store_long(item)
+        elif isinstance(item, BadInput) and not self._records:
+            self._store_groups(0)
+            self._storer.refuse(item.message, item.line)
+        else:
+            self._records.append(item)
+            self._records_bytes += len(item.residues) if isinstance(item, Record) else 0
+            if self._records_bytes >= LONG:
+                self._store_records()
+
+    def _finish_groups(self) -> None:
+        self._store_groups(0)
+        self._store_records()
+
+    def _store_groups(self, n_left: int) -> None:
+        while len(self._under_way) > n_left:
+            group, pending = self._under_way.popleft()
+            entries, units = pending.result()
+            mostly_new = self._storer.store(
+                [Entry(*entry) for entry in entries],
+                [Unit(*unit) for unit in units] or None,
+                lambda known, group=group: self._task.pack(records_in(group), known),  # type: ignore[misc]
+            )
+            self._compress = mostly_new and self._packer is not None
+
+    def _store_records(self) -> None:
+        """Store the records of a flat file that have been gathered."""
+        records, self._records, self._records_bytes = self._records, [], 0
+        if records:
+            entries, _ = self._task.digest(records, compress=False)
+            self._storer.store(
+                [Entry(*entry) for entry in entries],
+                None,
+                lambda known: self._task.pack(records, known),
+            )
+
+    def _store_long(self, record: LongRecord) -> None:
+        sha512 = hashlib.sha512()
+        others = _Others(with_sha256=self._task.with_sha256)
+        ahead, length, letters, begun = b"", 0, 0, False
+        try:
+            for residues, some_letters in record.pieces:
+                letters |= some_letters
+                length += len(residues)
+                piece = residues
+                if not begun:
+                    ahead += residues
+                    if length <= SHORT:  # so far; the rest may be white space
+                        continue
+                    piece, begun = ahead, True
+                    if self._packer is not None:
+                        self._packer.begin()
+                self._engine.sha512.submit(sha512.update, piece)
+                self._engine.others.submit(others.update, piece)
+                if self._packer is not None:
+                    self._packer.add_piece(piece)
+        except BadInput as error:
+            if begun and self._packer is not None:
+                self._packer.forget()
+            self._storer.refuse(error.message, error.line)
+            return
+        if not begun:
+            self._records.append(Record(record.defline, ahead, letters, record.line))
+            self._store_records()
+            return
+        empty = Record(record.defline, b"", letters, record.line)
+        ((entry,), _) = self._task.digest([empty], compress=False)
+        digest = self._engine.sha512.submit(sha512.digest).result()[:24]
+        md5, sha1, *sha256 = self._engine.others.submit(others.digests).result()
+        self._storer.store_long(
+            Entry(*entry)._replace(
+                digest=digest,
+                name=digest_text(digest),
+                md5=md5,
+                sha1=sha1,
+                sha256=sha256[0] if sha256 else None,
+                length=length,
+                letters=letters,
+            )
+        )
+
+
+def _ahead(source: Input, reader: Lane, progress: Progress) -> Iterator[bytes]:
+    """The chunks of a file, read, hashed and decompressed two ahead of whoever takes them."""
+    chunks = decompressed(source)
+
+    def take() -> bytes | None:
+        return next(chunks, None)
+
+    n_bytes = 0
+    waiting = deque([reader.submit(take)])
+    while True:
+        if reader.is_threaded:
+            waiting.append(reader.submit(take))
+        chunk = waiting.popleft().result()
+        if chunk is None:
+            return
+        progress(source.n_bytes - n_bytes)
+        n_bytes = source.n_bytes
+        yield chunk
+        if not waiting:
+            waiting.append(reader.submit(take))

@@ -1,0 +1,218 @@
+"""The end of the load pipeline: known or new, where to, under which names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from .batches import AliasRow, Batch, SequenceRow
+from .errors import BadInput
+from .groups import Entry, Unit
+from .inputs import Input
+from .load_options import LoadOptions, LoadReport
+from .packing import Packer, Placed
+from .records import first_word
+
+#: Records whose rows wait for an insertion together.
+_ROWS = 10_000
+
+#: Digests that the first batch of an archive keeps in memory (100 bytes each).
+_IDS = 100_000
+
+
+class Storer:
+    """Stores groups and long sequences in the order in which they come.
+
+    Args:
+        packer: Where new sequences go; None in a dry run.
+    """
+
+    def __init__(
+        self, batch: Batch, packer: Packer | None, options: LoadOptions, report: LoadReport
+    ) -> None:
+        self._batch = batch
+        self._packer = packer
+        self._options = options
+        self._report = report
+        # Sequences of this batch whose rows wait, and as many others as memory is spent on; as
+        # long as these are all that there are, nothing needs to be looked up.
+        self._ids: dict[bytes, int] = {}
+        self._has_all_ids = batch.is_first
+        self._sequences: list[SequenceRow] = []
+        self._aliases: list[AliasRow] = []
+        self._records: list[tuple[int, int, int, str]] = []
+        self._sha256: list[tuple[int, bytes]] = []
+        self._circular = set(options.circular)  # names that no record has had yet
+        self._namespace_ids: dict[str, int] = {}
+        self._label = ""
+        self._source_id: int | None = None
+        self._n_records = 0
+
+    def open_source(self, label: str) -> None:
+        """Begin a file."""
+        self._label = label
+        self._source_id = self._batch.new_source_id()
+        self._n_records = 0
+
+    def close_source(self, source: Input, file_format: str) -> None:
+        """End the file, and record it."""
+        assert self._source_id is not None
+        self.flush()
+        self._batch.add_source(
+            source.label,
+            size_bytes=source.n_bytes,
+            sha256=source.sha256,
+            file_format=file_format,
+            compression=source.compression,
+            n_records=self._n_records,
+            source_id=self._source_id,
+        )
+        self._report.files.append(
+            {
+                "name": source.label,
+                "format": file_format,
+                "compression": source.compression,
+                "bytes": source.n_bytes,
+                "sha256": source.sha256.hex(),
+                "records": self._n_records,
+            }
+        )
+
+    def known(self, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """Ids of those sequences that are in the archive or in this batch."""
+        distinct = set(digests)
+        found = {d: self._ids[d] for d in distinct if d in self._ids}
+        if not self._has_all_ids:
+            found.update(self._batch.known_sequences(list(distinct - found.keys())))
+        return found
+
+    def store(
+        self,
+        entries: list[Entry],
+        units: list[Unit] | None,
+        pack: Callable[[frozenset[bytes]], list[Unit]],
+    ) -> bool:
+        """Store a group.
+
+        Args:
+            units: Its sequences packed as if all were new; None if nobody has yet.
+            pack: Packs it without sequences that are known.
+
+        Returns:
+            Whether most of its sequences were new.
+        """
+        good = [entry for entry in entries if self._is_right(entry)]
+        known = self.known(entry.digest for entry in good)
+        left_out = {e.digest for e in entries if e.digest} - {e.digest for e in good}
+        n_new = len({entry.digest for entry in good}) - len(known)
+        if n_new and self._packer is not None and (units is None or known or left_out):
+            units = pack(frozenset(known) | left_out)
+        placed: dict[int, Placed] = {}
+        if n_new and self._packer is not None:
+            for unit in units or ():
+                self._packer.add(unit, entries, placed)
+        right = set(map(id, good))
+        for number, entry in enumerate(entries):
+            if id(entry) not in right:
+                continue
+            sequence_id = known.get(entry.digest)
+            if sequence_id is None:
+                sequence_id = self._add(entry, placed.get(number))
+                known[entry.digest] = sequence_id
+            else:
+                self._report.sequences_known += 1
+            self._name(entry, sequence_id)
+        if len(self._records) >= _ROWS:
+            self.flush()
+        return 2 * n_new > len(good)
+
+    def store_long(self, entry: Entry) -> None:
+        """Store a sequence whose pieces the packer has."""
+        if not self._is_right(entry):
+            if self._packer is not None:
+                self._packer.forget()
+            return
+        sequence_id = self.known([entry.digest]).get(entry.digest)
+        if sequence_id is None:
+            placed = None
+            if self._packer is not None:
+                placed = self._packer.end(entry.name, entry.length)
+            sequence_id = self._add(entry, placed)
+        else:
+            if self._packer is not None:
+                self._packer.forget()
+            self._report.sequences_known += 1
+        self._name(entry, sequence_id)
+
+    def refuse(self, message: str, line: int | None) -> None:
+        """Leave out a record, with a word about it, or fail."""
+        error = BadInput(message, file=self._label, line=line)
+        if not self._options.skip_errors:
+            raise error
+        self._report.skipped.append(str(error))
+
+    def _is_right(self, entry: Entry) -> bool:
+        problem = entry.error
+        if problem is None:
+            if entry.claimed is None or entry.claimed == entry.name:
+                return True
+            problem = (
+                f"the record says ga4gh:SQ.{entry.claimed} but its residues are SQ.{entry.name}"
+            )
+        self.refuse(problem, entry.line)
+        return False
+
+    def _add(self, entry: Entry, placed: Placed | None) -> int:
+        sequence_id = self._batch.new_sequence_id()
+        shard_id, offset = placed or (None, None)
+        self._sequences.append(
+            SequenceRow(
+                sequence_id,
+                entry.digest,
+                entry.md5,
+                entry.sha1,
+                entry.length,
+                entry.letters,
+                shard_id,
+                offset,
+            )
+        )
+        self._ids[entry.digest] = sequence_id
+        if entry.sha256 is not None:
+            self._sha256.append((sequence_id, entry.sha256))
+        if not entry.length:
+            self._report.empty += 1
+        return sequence_id
+
+    def _name(self, entry: Entry, sequence_id: int) -> None:
+        self._report.records += 1
+        self._report.versionless += entry.n_versionless
+        for namespace, alias in entry.aliases:
+            namespace_id = self._namespace_ids.get(namespace)
+            if namespace_id is None:
+                namespace_id = self._batch.namespace_id(namespace)
+                self._namespace_ids[namespace] = namespace_id
+            row = AliasRow(alias, namespace_id, sequence_id, self._label, entry.line)
+            self._aliases.append(row)
+        if entry.circular:
+            self._batch.mark_circular(sequence_id)
+            self._report.circular += 1
+            self._circular.discard(first_word(entry.defline))
+        if self._source_id is not None:
+            self._n_records += 1
+            self._records.append((self._source_id, self._n_records, sequence_id, entry.defline))
+
+    def unused_circular(self) -> list[str]:
+        """Names of circular molecules that no record had."""
+        return sorted(self._circular)
+
+    def flush(self) -> None:
+        """Insert the rows that wait."""
+        self._batch.add_sequences(self._sequences)
+        self._batch.add_aliases(self._aliases, self._options.on_conflict)
+        self._batch.add_records(self._records)
+        if self._sha256:
+            self._batch.add_sha256(self._sha256)
+        if not self._has_all_ids or len(self._ids) > _IDS:
+            self._ids = {}
+            self._has_all_ids = False
+        self._sequences, self._aliases, self._records, self._sha256 = [], [], [], []
