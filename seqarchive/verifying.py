@@ -295,6 +295,7 @@ def file_problem(path: Path, size: int, sha256: bytes | None) -> tuple[str, str]
 
 
 def fai_line_of(row: SequenceRow) -> bytes:
+    """The line of the ``.fai`` that a row stands for."""
     return fai_line(digest_text(row.digest), row.length, row.offset or 0).encode("ascii")
 
 
