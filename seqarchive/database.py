@@ -99,7 +99,7 @@ class Database:
         if not path.is_file():
             raise NotFound(f"there is no database {path}")
         self._path = path
-        self._unguarded = False
+        self.is_unguarded = False
         self._handle: list[sqlite3.Connection] = []
         self.connection = self._open()
         self._namespace_ids: dict[str, int] = {}
@@ -110,6 +110,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         self._handle[:] = [self._connect()]
+        self._version = self._handle[0].cursor()
         return self._handle[0]
 
     def _connect(self) -> sqlite3.Connection:
@@ -123,7 +124,7 @@ class Database:
             raise Corrupt(f"{self._path} is damaged ({error})") from None
         # A reader who may not write here cannot create SQLite's shared-memory file. Nobody is
         # writing if there is none, so that the file can be read as it is until it changes.
-        self._unguarded = True
+        self.is_unguarded = True
         try:
             return _connect(f"{uri}?immutable=1")
         except sqlite3.DatabaseError as error:
@@ -131,9 +132,9 @@ class Database:
 
     def generation(self) -> object:
         """Something that differs after every commit by anybody."""
-        if self._unguarded:
+        if self.is_unguarded:
             return self._check_file()
-        return self.connection.execute("PRAGMA data_version").fetchone()
+        return self._version.execute("PRAGMA data_version").fetchone()
 
     def _check_file(self) -> object:
         status = self._path.stat()
@@ -141,14 +142,10 @@ class Database:
         stamp = (status.st_mtime_ns, status.st_size, status.st_ino, write_ahead_log.exists())
         if stamp != self._stamp:
             self.connection.close()
-            self._unguarded = False
+            self.is_unguarded = False
             self.connection = self._open()
             self._stamp = stamp
         return stamp
-
-    def refresh(self) -> None:
-        """Forget what a commit may have changed."""
-        self._namespace_ids = {}
 
     def close(self) -> None:
         """Close the connection."""
@@ -158,7 +155,10 @@ class Database:
     # --- namespaces -------------------------------------------------------------------------
 
     def namespace_id(self, namespace: str) -> int | None:
-        """The id of a canonical namespace, compared without case; None if nothing is in it."""
+        """The id of a canonical namespace, compared without case; None if nothing is in it.
+
+        An id, once given, never changes, and may be remembered.
+        """
         found = self._namespace_ids.get(namespace)
         if found is None:
             row = self.connection.execute(

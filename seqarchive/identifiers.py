@@ -10,7 +10,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple, NewType
 
 from . import namespaces
@@ -182,19 +182,27 @@ def bare_keys(text: str) -> list[Key]:
     return keys
 
 
-def computed_names(digest: bytes, md5: bytes, sha1: bytes) -> list[Alias]:
+#: namespace -> its name of a sequence, from the digest as text and the stored digests as bytes.
+_COMPUTED: dict[str, Callable[[str, bytes, bytes, bytes], str]] = {
+    "ga4gh": lambda text, digest, md5, sha1: "SQ." + text,
+    "md5": lambda text, digest, md5, sha1: md5.hex(),
+    "seguid": lambda text, digest, md5, sha1: base64.b64encode(sha1).decode("ascii").rstrip("="),
+    "sha1": lambda text, digest, md5, sha1: sha1.hex(),
+    "sha512t24u": lambda text, digest, md5, sha1: text,
+    "trunc512": lambda text, digest, md5, sha1: digest.hex(),
+    "VMC": lambda text, digest, md5, sha1: "GS_" + text,
+}
+
+#: The namespaces of ``computed_names``.
+COMPUTED_NAMES = tuple(_COMPUTED)
+
+
+def computed_names(
+    digest: bytes, md5: bytes, sha1: bytes, which: Iterable[str] = COMPUTED_NAMES
+) -> list[Alias]:
     """The names that follow from the stored digests, the ``ga4gh:SQ.`` one first."""
-    sha512t24u = digest_text(digest)
-    seguid = binascii.b2a_base64(sha1, newline=False).decode("ascii").rstrip("=")
-    return [
-        Alias("ga4gh", "SQ." + sha512t24u),
-        Alias("md5", md5.hex()),
-        Alias("seguid", seguid),
-        Alias("sha1", sha1.hex()),
-        Alias("sha512t24u", sha512t24u),
-        Alias("trunc512", digest.hex()),
-        Alias("VMC", "GS_" + sha512t24u),
-    ]
+    text = digest_text(digest)
+    return [Alias(name, _COMPUTED[name](text, digest, md5, sha1)) for name in which]
 
 
 # --- ranges -----------------------------------------------------------------------------------

@@ -20,9 +20,10 @@ from .bgzf import BLOCK_SIZE
 from .database import Database, Location
 from .errors import Ambiguous, BadInterval, BadName, DigestMismatch, NotFound
 from .identifiers import (
+    COMPUTED_NAMES,
     Alias,
+    AliasKey,
     Digest,
-    DigestKey,
     bare_keys,
     check_alias,
     check_interval,
@@ -57,13 +58,14 @@ class _Reader:
         self.generation = database.generation()
         self.located: dict[str, Location] = {}
 
-    def check(self) -> None:
-        """Forget everything if somebody has committed."""
-        generation = self.database.generation()
-        if generation != self.generation:
-            self.generation = generation
-            self.located = {}
-            self.database.refresh()
+    def is_current(self) -> bool:
+        """Whether nobody has committed since what is remembered was found."""
+        return self.database.generation() == self.generation
+
+    def forget(self) -> None:
+        """Drop what is remembered. The generation is read first: a commit in between is seen."""
+        self.generation = self.database.generation()
+        self.located = {}
 
 
 class ArchiveReader:
@@ -120,8 +122,8 @@ class ArchiveReader:
             database = Database(self.instance.database)
             self._databases.add(database)
             reader = self._local.reader = _Reader(database)
-            return reader
-        reader.check()
+        if reader.database.is_unguarded:
+            reader.database.generation()  # opens the file again if it has changed
         return reader
 
     def _after_fork(self) -> None:
@@ -135,11 +137,16 @@ class ArchiveReader:
     def _locate(self, identifier: str) -> Location:
         reader = self._reader()
         found = reader.located.get(identifier)
-        if found is None:
-            found = _find(reader.database, identifier)
-            if len(reader.located) >= _REMEMBERED:
-                reader.located.clear()
-            reader.located[identifier] = found
+        if found is not None:
+            # Only what is remembered can be stale; a look-up sees the last commit anyhow. Each
+            # of the two costs the locking of a read transaction, so do one of them.
+            if reader.is_current():
+                return found
+            reader.forget()
+        found = _find(reader.database, identifier)
+        if len(reader.located) >= _REMEMBERED:
+            reader.located.clear()
+        reader.located[identifier] = found
         return found
 
     def find(self, identifier: str) -> Digest:
@@ -253,12 +260,7 @@ class ArchiveReader:
     ) -> str:
         length = location.length
         if start is None or end is None or not 0 <= start <= end <= length:
-            try:
-                start, end = check_interval(
-                    start, end, length, clamp=clamp, circular=location.circular
-                )
-            except BadInterval as error:
-                raise BadInterval(f"{identifier}: {error.message}") from None
+            start, end = _checked(location, identifier, start, end, clamp=clamp)
         if start > end:
             tail, head = (start, length), (0, end)
             return "".join(self._fetch(location, identifier, *part) for part in (tail, head))
@@ -376,27 +378,29 @@ class ArchiveReader:
         locations = self._locate_many(identifiers)
         database = self._reader().database
         ids = list(dict.fromkeys(location.id for location in locations))
-        stored: dict[int, list[Alias]] = {}
-        if wanted is None or not all(name in _COMPUTED for name in wanted):
-            stored = database.aliases_of_many(ids)
+        computed = [name for name in COMPUTED_NAMES if wanted is None or name.lower() in wanted]
         rows = {}
-        if wanted is None or not wanted <= _FROM_DIGEST:
+        if not _FROM_DIGEST.issuperset(computed):
             rows = {sequence_id: database.sequence(sequence_id) for sequence_id in ids}
+        stored: dict[int, list[Alias]] = {}
+        if wanted is None or not wanted <= _COMPUTED:
+            stored = database.aliases_of_many(ids)
+        with_sha256 = wanted is None or "sha256" in wanted
         answers: dict[int, list[str]] = {}
         for location in locations:
             if location.id in answers:
                 continue
             row = rows.get(location.id)
             md5, sha1 = (row.md5, row.sha1) if row is not None else (b"", b"")
-            names = computed_names(location.digest, md5, sha1)
-            if wanted is None or "sha256" in wanted:
-                sha256 = database.sha256_of(location.id)
-                if sha256 is not None:
-                    names.append(Alias("sha256", sha256.hex()))
-            names += stored.get(location.id, [])
-            answers[location.id] = [
-                str(name) for name in names if wanted is None or name.namespace.lower() in wanted
-            ]
+            names = computed_names(location.digest, md5, sha1, computed)
+            if with_sha256 and (sha256 := database.sha256_of(location.id)) is not None:
+                names.append(Alias("sha256", sha256.hex()))
+            names += (
+                name
+                for name in stored.get(location.id, ())
+                if wanted is None or name.namespace.lower() in wanted
+            )
+            answers[location.id] = [f"{namespace}:{alias}" for namespace, alias in names]
         return [
             (identifier, answers[location.id])
             for identifier, location in zip(identifiers, locations, strict=True)
@@ -408,11 +412,14 @@ class ArchiveReader:
         found: dict[str, Location] = {}
         by_namespace: dict[str, list[str]] = {}
         for identifier in identifiers:
-            key = qualified_key(identifier)
-            if key is not None and not isinstance(key, DigestKey) and key.namespace is not None:
-                by_namespace.setdefault(identifier.partition(":")[0], []).append(key.alias)
+            namespace, colon, alias = identifier.partition(":")
+            if colon:
+                by_namespace.setdefault(namespace, []).append(alias)
         for prefix, aliases in by_namespace.items():
-            located = reader.database.locate_aliases(namespaces.canonical(prefix), aliases)
+            key = qualified_key(f"{prefix}:.")
+            if not isinstance(key, AliasKey) or key.namespace is None:
+                continue
+            located = reader.database.locate_aliases(key.namespace, aliases)
             found.update((f"{prefix}:{alias}", location) for alias, location in located)
         return [found.get(identifier) or self._locate(identifier) for identifier in identifiers]
 
@@ -478,7 +485,7 @@ def _wanted(to: str | Sequence[str] | None) -> frozenset[str] | None:
 
 
 _COMPUTED = frozenset(name.lower() for name in namespaces.COMPUTED)
-_FROM_DIGEST = frozenset({"ga4gh", "sha512t24u", "vmc", "trunc512"})
+_FROM_DIGEST = frozenset({"ga4gh", "sha512t24u", "VMC", "trunc512"})
 
 
 def _find(database: Database, identifier: str) -> Location:
@@ -494,6 +501,15 @@ def _find(database: Database, identifier: str) -> Location:
     if found:
         raise _ambiguous(database, identifier, found)
     raise NotFound(_not_found(database, identifier))
+
+
+def _checked(
+    location: Location, identifier: str, start: int | None, end: int | None, *, clamp: bool
+) -> tuple[int, int]:
+    try:
+        return check_interval(start, end, location.length, clamp=clamp, circular=location.circular)
+    except BadInterval as error:
+        raise BadInterval(f"{identifier}: {error.message}") from None
 
 
 def _damaged(location: Location, identifier: str) -> DigestMismatch:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import weakref
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -128,9 +129,9 @@ class ShardReader:
         """
         if start >= end:
             return b""
-        index = self._index
-        block = index.block_at(start)
-        base = index.uncompressed[block]
+        starts = self._index.uncompressed
+        block = bisect_right(starts, start) - 1
+        base = starts[block]
         data = self._cache.get((self._number, block)) or self._block(block)
         if end - base <= len(data):
             return data[start - base : end - base]
