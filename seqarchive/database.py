@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from . import schema
 from .errors import Corrupt, NotFound, SeqArchiveError
-from .identifiers import Alias, DigestKey, Key
+from .identifiers import Alias, DigestKey, Key, StoredDigests
 
 #: Bound parameters of one statement: below SQLite's oldest limit, 999.
 _PARAMETERS = 900
@@ -234,6 +234,18 @@ class Database:
                 found[sequence_id].append(Alias(namespace, alias))
         for aliases in found.values():
             aliases.sort()
+        return found
+
+    def digests_of_many(self, sequence_ids: Sequence[int]) -> dict[int, StoredDigests]:
+        """The stored digests of many sequences."""
+        found: dict[int, StoredDigests] = {}
+        for at in range(0, len(sequence_ids), _PARAMETERS):
+            some = sequence_ids[at : at + _PARAMETERS]
+            marks = ",".join("?" * len(some))
+            for sequence_id, *digests in self.connection.execute(
+                f"SELECT id, digest, md5, sha1 FROM sequences WHERE id IN ({marks})", some
+            ):
+                found[sequence_id] = StoredDigests(*digests)
         return found
 
     def candidates(self, alias: str) -> list[Alias]:

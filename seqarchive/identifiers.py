@@ -182,27 +182,31 @@ def bare_keys(text: str) -> list[Key]:
     return keys
 
 
-#: namespace -> its name of a sequence, from the digest as text and the stored digests as bytes.
-_COMPUTED: dict[str, Callable[[str, bytes, bytes, bytes], str]] = {
-    "ga4gh": lambda text, digest, md5, sha1: "SQ." + text,
-    "md5": lambda text, digest, md5, sha1: md5.hex(),
-    "seguid": lambda text, digest, md5, sha1: base64.b64encode(sha1).decode("ascii").rstrip("="),
-    "sha1": lambda text, digest, md5, sha1: sha1.hex(),
-    "sha512t24u": lambda text, digest, md5, sha1: text,
-    "trunc512": lambda text, digest, md5, sha1: digest.hex(),
-    "VMC": lambda text, digest, md5, sha1: "GS_" + text,
+class StoredDigests(NamedTuple):
+    """The digests of a sequence that are stored, as bytes."""
+
+    digest: bytes
+    md5: bytes = b""
+    sha1: bytes = b""
+
+
+_COMPUTED: dict[str, Callable[[StoredDigests], str]] = {
+    "ga4gh": lambda stored: "SQ." + digest_text(stored.digest),
+    "md5": lambda stored: stored.md5.hex(),
+    "seguid": lambda stored: base64.b64encode(stored.sha1).decode("ascii").rstrip("="),
+    "sha1": lambda stored: stored.sha1.hex(),
+    "sha512t24u": lambda stored: digest_text(stored.digest),
+    "trunc512": lambda stored: stored.digest.hex(),
+    "VMC": lambda stored: "GS_" + digest_text(stored.digest),
 }
 
 #: The namespaces of ``computed_names``.
 COMPUTED_NAMES = tuple(_COMPUTED)
 
 
-def computed_names(
-    digest: bytes, md5: bytes, sha1: bytes, which: Iterable[str] = COMPUTED_NAMES
-) -> list[Alias]:
+def computed_names(stored: StoredDigests, which: Iterable[str] = COMPUTED_NAMES) -> list[Alias]:
     """The names that follow from the stored digests, the ``ga4gh:SQ.`` one first."""
-    text = digest_text(digest)
-    return [Alias(name, _COMPUTED[name](text, digest, md5, sha1)) for name in which]
+    return [Alias(name, _COMPUTED[name](stored)) for name in which]
 
 
 # --- ranges -----------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from .identifiers import (
     Alias,
     AliasKey,
     Digest,
+    StoredDigests,
     bare_keys,
     check_alias,
     check_interval,
@@ -379,20 +380,18 @@ class ArchiveReader:
         database = self._reader().database
         ids = list(dict.fromkeys(location.id for location in locations))
         computed = [name for name in COMPUTED_NAMES if wanted is None or name.lower() in wanted]
-        rows = {}
+        digests = {location.id: StoredDigests(location.digest) for location in locations}
         if not _FROM_DIGEST.issuperset(computed):
-            rows = {sequence_id: database.sequence(sequence_id) for sequence_id in ids}
+            digests = database.digests_of_many(ids)
         stored: dict[int, list[Alias]] = {}
         if wanted is None or not wanted <= _COMPUTED:
             stored = database.aliases_of_many(ids)
-        with_sha256 = wanted is None or "sha256" in wanted
+        with_sha256 = (wanted is None or "sha256" in wanted) and database.keeps_sha256()
         answers: dict[int, list[str]] = {}
         for location in locations:
             if location.id in answers:
                 continue
-            row = rows.get(location.id)
-            md5, sha1 = (row.md5, row.sha1) if row is not None else (b"", b"")
-            names = computed_names(location.digest, md5, sha1, computed)
+            names = computed_names(digests[location.id], computed)
             if with_sha256 and (sha256 := database.sha256_of(location.id)) is not None:
                 names.append(Alias("sha256", sha256.hex()))
             names += (
