@@ -48,17 +48,17 @@ class Compression(enum.Enum):
     """Also look for repeats, and keep the smaller result: up to 30 % less for transcripts."""
 
 
-def _block(deflated: bytes, data: bytes) -> bytes:
+def _block(deflated: bytes, data: bytes | memoryview) -> bytes:
     header = _HEADER.pack(_MAGIC, 0, 0, 255, 6, 66, 67, 2, len(deflated) + _OVERHEAD - 1)
     return header + deflated + _TRAILER.pack(zlib_ng.crc32(data), len(data))
 
 
-def _deflate(data: bytes, level: int, strategy: int) -> bytes:
+def _deflate(data: bytes | memoryview, level: int, strategy: int) -> bytes:
     compressor = zlib_ng.compressobj(level, zlib_ng.DEFLATED, -15, 9, strategy)
     return bytes(compressor.compress(data) + compressor.flush())
 
 
-def compress_block(data: bytes, compression: Compression = Compression.FAST) -> bytes:
+def compress_block(data: bytes | memoryview, compression: Compression = Compression.FAST) -> bytes:
     """One block; its bytes depend on the data and the compression alone."""
     deflated = _deflate(data, 1, zlib_ng.Z_HUFFMAN_ONLY)
     if compression is Compression.SMALL:
@@ -66,7 +66,9 @@ def compress_block(data: bytes, compression: Compression = Compression.FAST) -> 
     return _block(deflated, data)
 
 
-def compress_blocks(data: bytes, compression: Compression = Compression.FAST) -> list[bytes]:
+def compress_blocks(
+    data: bytes | memoryview, compression: Compression = Compression.FAST
+) -> list[bytes]:
     """Blocks of ``BLOCK_SIZE`` bytes, the last one shorter unless the data fill it."""
     return [
         compress_block(data[at : at + BLOCK_SIZE], compression)

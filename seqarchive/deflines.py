@@ -35,6 +35,8 @@ _BAR_NAMESPACES = {
 #: Codes followed by one field; all others but ``lcl``, ``gnl`` and ``pdb`` have accession|locus.
 _ONE_FIELD = frozenset({"gi"})
 
+_LONGEST_PLAIN = 200
+
 _EXPORTED = re.compile(r"ga4gh:SQ\.([A-Za-z0-9_-]{32})(?:\s|\Z)")
 _VERSIONED_BY_RULE = re.compile(r"[A-Z]{2}_\d+|ENS[A-Z]*[GTPE]\d{11}")
 
@@ -46,6 +48,10 @@ class Names:
     aliases: tuple[Alias, ...]
     digest: Digest | None = None
     """The digest that an exported defline says the residues have."""
+
+
+#: Nothing said.
+NO_NAMES = Names(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,23 @@ class Naming:
     namespace: str
     pattern: re.Pattern[str] | None = None
     table: Mapping[str, tuple[Alias, ...]] = field(default_factory=dict)
+
+    def plain_name(self, defline: str) -> str | None:
+        """The first word, if it is the only name there is and needs no second look.
+
+        Most deflines are so, and ``names`` would say the same of them.
+        """
+        name = defline.split(None, 1)[0]
+        if (
+            len(name) > _LONGEST_PLAIN
+            or "|" in name
+            or not name.isprintable()
+            or name.startswith("ga4gh:")
+            or self.pattern is not None
+            or self.table
+        ):
+            return None
+        return name
 
     def names(self, defline: str) -> Names:
         """The names in a defline.
@@ -139,12 +162,12 @@ def _exported_names(defline: str) -> tuple[Alias, ...]:
     return tuple(name for name in names if name.namespace not in namespaces.COMPUTED)
 
 
-def is_versionless(alias: Alias) -> bool:
+def is_versionless(namespace: str, alias: str) -> bool:
     """Whether a RefSeq or Ensembl accession lacks the version that makes it mean one sequence."""
     return (
-        alias.namespace in ("refseq", "ensembl")
-        and "." not in alias.alias
-        and _VERSIONED_BY_RULE.fullmatch(alias.alias) is not None
+        "." not in alias
+        and namespace in ("refseq", "ensembl")
+        and _VERSIONED_BY_RULE.fullmatch(alias) is not None
     )
 
 

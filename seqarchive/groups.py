@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .bgzf import BLOCK_SIZE, Compression, compress_block, compress_blocks, stored_block
-from .deflines import Naming, is_versionless
+from .deflines import NO_NAMES, Naming, is_versionless
 from .errors import BadInput, BadName
 from .identifiers import digest_text
 from .records import Group, Record, first_word, records_in
@@ -88,7 +88,7 @@ class GroupTask:
                 entries.append((record.line or 0, record.message))
                 residues.append(b"")
             else:
-                entries.append(tuple(self._entry(record)))
+                entries.append(self._entry(record))
                 residues.append(record.residues)
         units = self._pack(entries, residues, frozenset()) if compress else []
         return entries, units
@@ -106,26 +106,37 @@ class GroupTask:
             residues.append(text)
         return self._pack(entries, residues, known)
 
-    def compress(self, text: bytes) -> list[bytes]:
+    def compress(self, text: bytes | memoryview) -> list[bytes]:
         """Blocks of a piece of a long record."""
         return compress_blocks(text, self.compression)
 
-    def _entry(self, record: Record) -> Entry:
-        try:
-            names = self.naming.names(record.defline)
-        except BadName as error:
-            return Entry(record.line, error.message)
+    def _entry(self, record: Record) -> tuple[Any, ...]:
+        """The fields of an ``Entry``; a plain tuple, which is quicker to make and to send."""
+        plain = self.naming.plain_name(record.defline)
+        if plain is not None:
+            names = NO_NAMES
+            aliases: tuple[tuple[str, str], ...] = ((self.naming.namespace, plain),)
+            n_versionless = int(is_versionless(self.naming.namespace, plain))
+        else:
+            try:
+                names = self.naming.names(record.defline)
+            except BadName as error:
+                return record.line, error.message
+            aliases = tuple((alias.namespace, alias.alias) for alias in names.aliases)
+            n_versionless = sum(is_versionless(*alias) for alias in aliases)
+        circular = record.circular or (
+            bool(self.circular) and first_word(record.defline) in self.circular
+        )
         residues = record.residues
         digest = _sha512(residues).digest()[:24]
-        return Entry(
+        return (
             record.line,
             None,
             record.defline,
-            tuple((alias.namespace, alias.alias) for alias in names.aliases),
-            sum(map(is_versionless, names.aliases)),
+            aliases,
+            n_versionless,
             names.digest,
-            record.circular
-            or (bool(self.circular) and first_word(record.defline) in self.circular),
+            circular,
             digest,
             digest_text(digest),
             _md5(residues).digest(),

@@ -93,6 +93,19 @@ class Input(io.RawIOBase):
         self._tail = (self._tail + data[-28:])[-28:]
         return len(data)
 
+    def read_fully(self, n_bytes: int) -> bytes:
+        """``n_bytes``, or fewer at the end; without the copies of a buffered reader."""
+        data = self._ahead or self._take(n_bytes)
+        self._ahead = b""
+        while data and len(data) < n_bytes:
+            more = self._take(n_bytes - len(data))
+            if not more:
+                break
+            data += more
+        self._sha256.update(data)
+        self.n_bytes += len(data)
+        return data
+
     def _take(self, n_bytes: int) -> bytes:
         try:
             return self._file.read(n_bytes) or b""
@@ -146,9 +159,9 @@ def decompressed(source: Input) -> Iterator[bytes]:
     if kind == "gzip" and head[3:4] == b"\x04" and head[12:16] == b"BC\x02\x00":
         kind = "bgzf"
     source.compression = kind
-    stream = _decompressor(kind, source)
+    read = source.read_fully if kind == "none" else _decompressor(kind, source).read
     try:
-        while chunk := stream.read(CHUNK):
+        while chunk := read(CHUNK):
             yield chunk
     except _DAMAGED as error:
         if source.io_error is not None:
@@ -172,10 +185,8 @@ def _decompressor(kind: str, source: Input) -> BinaryIO:
             return cast(BinaryIO, bz2.BZ2File(buffered))
         case "xz":
             return cast(BinaryIO, lzma.LZMAFile(buffered))
-        case "zstd":
-            return cast(BinaryIO, _ZstdReader(buffered))
         case _:
-            return buffered
+            return cast(BinaryIO, _ZstdReader(buffered))
 
 
 class _ZstdReader:

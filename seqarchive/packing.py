@@ -21,7 +21,7 @@ SHARD_BYTES = 256 << 20
 
 _NO_DIGEST = "-" * 32
 
-Compress = Callable[[bytes], Pending[list[bytes]]]
+Compress = Callable[[bytes | memoryview], Pending[list[bytes]]]
 """Compresses text into full blocks, and a shorter last one, at its leisure."""
 
 
@@ -91,7 +91,7 @@ class Packer:
         whole = len(text) - len(text) % BLOCK_SIZE
         self._rest = text[whole:]
         if whole:
-            self._pieces.append((whole, self._compress(text[:whole])))
+            self._pieces.append((whole, self._compress(memoryview(text)[:whole])))
             self._drain(self._DEPTH)
 
     def end(self, name: str, length: int) -> Placed:

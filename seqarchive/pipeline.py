@@ -55,7 +55,7 @@ class Engine:
         """Entries and units of a group of FASTA records."""
         return self._submit(_GROUP, group.text, group.source, group.line, compress)
 
-    def compress(self, text: bytes) -> Pending[list[bytes]]:
+    def compress(self, text: bytes | memoryview) -> Pending[list[bytes]]:
         """Blocks of a piece of a long record."""
         return self._submit(_COMPRESS, text)
 

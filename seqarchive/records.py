@@ -227,6 +227,7 @@ class FastaScanner:
         head, newline, body = self._buffer[1:].partition(b"\n")
         line = self._line
         self._inside = True
+        self._at_line_start = self._buffer.endswith(b"\n")
         self._buffer = b""
         self._line += 1
         if not newline:
@@ -234,20 +235,23 @@ class FastaScanner:
             return BadInput(problem, file=self._source, line=line)
         defline = _head(head)
         if defline is None:
-            self._enter(body)
+            self._line += body.count(b"\n")
             return BadInput(_head_problem(head), file=self._source, line=line)
         text = _Residues(self._source, first_word(defline), line + 1)
-        return LongRecord(defline, self._pieces(text, self._enter(body)), line)
+        return LongRecord(defline, self._pieces(text, body), line)
 
     def _pieces(self, text: _Residues, body: bytes) -> Iterator[tuple[bytes, int]]:
-        yield text.clean(body)
-        while self._inside:
-            yield text.clean(self._next_text())
-
-    def _enter(self, text: bytes) -> bytes:
-        self._line += text.count(b"\n")
-        self._at_line_start = text.endswith(b"\n")
-        return text
+        while True:
+            try:
+                piece = text.clean(body)
+            except BadInput:
+                self._line += body.count(b"\n")
+                raise
+            self._line = text.line  # which has counted the lines already
+            yield piece
+            if not self._inside:
+                return
+            body = self._next_text()
 
     def _next_text(self) -> bytes:
         """More text of the long record; at its end, the next record is in the buffer."""
@@ -265,11 +269,12 @@ class FastaScanner:
             self._inside = False
             self._buffer = chunk[cut:]
             chunk = chunk[:cut]
-        return self._enter(chunk)
+        self._at_line_start = chunk.endswith(b"\n")
+        return chunk
 
     def _skip(self) -> None:
         while self._inside:
-            self._next_text()
+            self._line += self._next_text().count(b"\n")
 
 
 # --- flat files -------------------------------------------------------------------------------

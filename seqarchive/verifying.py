@@ -222,7 +222,7 @@ class _Checks:
         for n, shard in enumerate(database.shards()):
             lane, call = self._turns[n % len(self._turns)]
             first, last = ranges.get(shard.id, (0, -1))
-            self._under_way.append((shard, lane.submit(call, 0, tuple(shard), first, last)))
+            self._under_way.append((shard, lane.submit(call, 0, b"", tuple(shard), first, last)))
             self._take(len(self._turns))
         self._take(0)
 
@@ -240,7 +240,9 @@ class _ShardTask:
     instance: Instance
     full: bool
 
-    def run(self, row: tuple[Any, ...], first: int, last: int) -> list[tuple[str, str, str]]:
+    def run(
+        self, _data: bytes, row: tuple[Any, ...], first: int, last: int
+    ) -> list[tuple[str, str, str]]:
         """Findings, each as a plain tuple; ``first`` and ``last`` are ids of its sequences."""
         shard = ShardRow._make(row)
         with closing(Database(self.instance.database)) as database:
