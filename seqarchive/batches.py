@@ -46,8 +46,8 @@ class AliasRow(NamedTuple):
     line: int
 
 
-class SequenceRow(NamedTuple):
-    """A row of ``sequences``, as the table has it, less the batch."""
+class NewSequence(NamedTuple):
+    """A sequence to add: a row of ``sequences`` less the batch."""
 
     id: int
     digest: bytes
@@ -168,7 +168,7 @@ class Batch:
             )
         return found
 
-    def add_sequences(self, rows: Iterable[SequenceRow]) -> None:
+    def add_sequences(self, rows: Iterable[NewSequence]) -> None:
         """Add sequences that are not there yet."""
         rows = list(rows)
         self.connection.executemany(

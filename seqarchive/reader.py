@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -18,25 +16,22 @@ from typing import TYPE_CHECKING, Any
 from . import namespaces
 from .bgzf import BLOCK_SIZE
 from .database import Database, Location
-from .errors import Ambiguous, BadInterval, BadName, DigestMismatch, NotFound
+from .errors import Ambiguous, BadInterval, DigestMismatch, NotFound
+from .finding import Finder
 from .identifiers import (
     COMPUTED_NAMES,
     Alias,
-    AliasKey,
     Digest,
     StoredDigests,
-    bare_keys,
-    check_alias,
     check_interval,
     computed_names,
     digest_text,
-    qualified_key,
     split_range,
 )
 from .instances import MASTER, Instance
 from .letters import letters_in
 from .sequences import ArchivedSequence
-from .shards import BlockCache, ShardReader
+from .shards import BlockCache, OpenShards, ShardReader
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -46,27 +41,6 @@ _CACHE_BYTES = 64 << 20
 
 #: Shards that an archive keeps open, one descriptor each.
 _OPEN_SHARDS = 64
-
-#: Identifiers whose place a thread remembers until the next commit.
-_REMEMBERED = 50_000
-
-
-class _Reader:
-    """What one thread of one process has: a connection, and what it found with it."""
-
-    def __init__(self, database: Database) -> None:
-        self.database = database
-        self.generation = database.generation()
-        self.located: dict[str, Location] = {}
-
-    def is_current(self) -> bool:
-        """Whether nobody has committed since what is remembered was found."""
-        return self.database.generation() == self.generation
-
-    def forget(self) -> None:
-        """Drop what is remembered. The generation is read first: a commit in between is seen."""
-        self.generation = self.database.generation()
-        self.located = {}
 
 
 class ArchiveReader:
@@ -83,12 +57,8 @@ class ArchiveReader:
     def __init__(self, root: str | os.PathLike[str], instance: str = MASTER) -> None:
         self.instance = Instance(Path(root), instance)
         self.instance.require()
-        self._local = threading.local()
-        self._cache = BlockCache(_CACHE_BYTES // BLOCK_SIZE)
-        self._shards: dict[int, ShardReader] = {}
-        self._databases: weakref.WeakSet[Database] = weakref.WeakSet()
-        self._reader()
-        _open_archives.add(self)
+        self._finder = Finder(self.instance)
+        self._shards = OpenShards(self._open_shard, _OPEN_SHARDS, _CACHE_BYTES // BLOCK_SIZE)
 
     def __reduce__(self) -> tuple[type[ArchiveReader], tuple[Path, str]]:
         return type(self), (self.instance.root, self.instance.name)
@@ -109,46 +79,10 @@ class ArchiveReader:
 
     def close(self) -> None:
         """Close what is open. The archive opens it again when it is used again."""
-        for database in list(self._databases):
-            database.close()
-        self._local = threading.local()
-        self._shards = {}
-
-    # --- per thread, per process ------------------------------------------------------------
-
-    def _reader(self) -> _Reader:
-        try:
-            reader: _Reader = self._local.reader
-        except AttributeError:
-            database = Database(self.instance.database)
-            self._databases.add(database)
-            reader = self._local.reader = _Reader(database)
-        if reader.database.is_unguarded:
-            reader.database.generation()  # opens the file again if it has changed
-        return reader
-
-    def _after_fork(self) -> None:
-        """In a child: SQLite connections must not cross a fork; not even to be closed."""
-        _abandoned.append((self._local, self._databases))
-        self._local = threading.local()
-        self._databases = weakref.WeakSet()
+        self._finder.close()
+        self._shards.close()
 
     # --- finding ----------------------------------------------------------------------------
-
-    def _locate(self, identifier: str) -> Location:
-        reader = self._reader()
-        found = reader.located.get(identifier)
-        if found is not None:
-            # Only what is remembered can be stale; a look-up sees the last commit anyhow. Each
-            # of the two costs the locking of a read transaction, so do one of them.
-            if reader.is_current():
-                return found
-            reader.forget()
-        found = _find(reader.database, identifier)
-        if len(reader.located) >= _REMEMBERED:
-            reader.located.clear()
-        reader.located[identifier] = found
-        return found
 
     def find(self, identifier: str) -> Digest:
         """The digest of the one sequence that an identifier stands for.
@@ -160,7 +94,7 @@ class ArchiveReader:
         Raises:
             NotFound: None. Ambiguous: More than one; both are ``KeyError``.
         """
-        return digest_text(self._locate(identifier).digest)
+        return digest_text(self._finder.locate(identifier).digest)
 
     def split(self, text: str) -> tuple[str, int | None, int | None]:
         """``ID`` or ``ID:START-END`` taken apart, as far as this archive knows the names.
@@ -171,13 +105,13 @@ class ArchiveReader:
             NotFound, Ambiguous: Of the ID.
         """
         try:
-            self._locate(text)
+            self._finder.locate(text)
         except NotFound:
             parts = split_range(text)
             if parts is None:
                 raise
             name, interval = parts
-            self._locate(name)
+            self._finder.locate(name)
             return name, interval.start, interval.end
         return text, None, None
 
@@ -185,7 +119,7 @@ class ArchiveReader:
         if not isinstance(identifier, str):
             return False
         try:
-            self._locate(identifier)
+            self._finder.locate(identifier)
         except NotFound:
             return False
         except Ambiguous:
@@ -193,9 +127,7 @@ class ArchiveReader:
         return True
 
     def __len__(self) -> int:
-        (n,) = (
-            self._reader().database.connection.execute("SELECT count(*) FROM sequences").fetchone()
-        )
+        (n,) = self._finder.database.connection.execute("SELECT count(*) FROM sequences").fetchone()
         return int(n)
 
     def __bool__(self) -> bool:
@@ -203,16 +135,16 @@ class ArchiveReader:
 
     def __iter__(self) -> Iterator[str]:
         """The ``ga4gh:SQ.`` names of all sequences, in the order in which they were added."""
-        for row in self._reader().database.sequences():
+        for row in self._finder.database.sequences():
             yield "ga4gh:SQ." + digest_text(row.digest)
 
     def __getitem__(self, identifier: str) -> ArchivedSequence:
-        location = self._locate(identifier)
+        location = self._finder.locate(identifier)
         return ArchivedSequence(self, identifier, digest_text(location.digest), location.length)
 
     def sequences(self) -> Iterator[ArchivedSequence]:
         """All sequences, in the order in which they were added."""
-        for row in self._reader().database.sequences():
+        for row in self._finder.database.sequences():
             digest = digest_text(row.digest)
             yield ArchivedSequence(self, "ga4gh:SQ." + digest, digest, row.length)
 
@@ -244,7 +176,7 @@ class ArchiveReader:
             DigestMismatch: The stored residues are damaged (known when all are fetched).
             Corrupt: Another damage; the blocks of a part are checked by their CRC.
         """
-        return self._fetch(self._locate(identifier), identifier, start, end, clamp=clamp)
+        return self._fetch(self._finder.locate(identifier), identifier, start, end, clamp=clamp)
 
     def fetch_digest(self, digest: Digest, start: int | None = None, end: int | None = None) -> str:
         """Residues of the sequence with a sha512t24u digest; otherwise like ``fetch``."""
@@ -274,26 +206,18 @@ class ArchiveReader:
     def _read(self, location: Location, start: int, end: int) -> bytes:
         if location.shard_id is None or start == end:
             return b""
-        shard = self._shards.get(location.shard_id) or self._open_shard(location.shard_id)
-        return shard.read(location.offset + start, location.offset + end)
+        return self._shards.read(location.shard_id, location.offset + start, location.offset + end)
 
-    def _open_shard(self, shard_id: int) -> ShardReader:
-        row = self._reader().database.shard(shard_id)
-        shard = ShardReader(
+    def _open_shard(self, shard_id: int, cache: BlockCache) -> ShardReader:
+        row = self._finder.database.shard(shard_id)
+        return ShardReader(
             self.instance.journal / row.path,
             row.id,
             size_bytes=row.size_bytes,
             gzi_sha256=row.gzi_sha256,
             first_digest=row.first_digest,
-            cache=self._cache,
+            cache=cache,
         )
-        while len(self._shards) >= _OPEN_SHARDS:
-            try:
-                self._shards.pop(next(iter(self._shards)), None)
-            except (StopIteration, RuntimeError):  # another thread was here first
-                break
-        self._shards[shard_id] = shard
-        return shard
 
     def fetch_many(
         self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
@@ -303,7 +227,7 @@ class ArchiveReader:
         They are read in the order in which they are stored, so that each block is inflated once.
         """
         wanted = [
-            (self._locate(identifier), identifier, start, end)
+            (self._finder.locate(identifier), identifier, start, end)
             for identifier, start, end in requests
         ]
         order = sorted(
@@ -321,7 +245,7 @@ class ArchiveReader:
 
     def is_circular(self, identifier: str) -> bool:
         """Whether a sequence is a circular molecule."""
-        return self._locate(identifier).circular
+        return self._finder.locate(identifier).circular
 
     def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
         """The residues of a sequence in pieces of bounded size.
@@ -329,7 +253,7 @@ class ArchiveReader:
         Raises:
             DigestMismatch: After the last piece, if all of them together are not the sequence.
         """
-        location = self._locate(identifier)
+        location = self._finder.locate(identifier)
         sha512 = hashlib.sha512()
         for start in range(0, location.length, size):
             piece = self._read(location, start, min(start + size, location.length))
@@ -342,7 +266,7 @@ class ArchiveReader:
 
     def aliases(self, identifier: str) -> list[Alias]:
         """The current aliases of a sequence, sorted."""
-        return self._reader().database.aliases_of(self._locate(identifier).id)
+        return self._finder.database.aliases_of(self._finder.locate(identifier).id)
 
     def all_aliases(
         self, namespace: str | None = None, pattern: str | None = None
@@ -355,7 +279,7 @@ class ArchiveReader:
         """
         if namespace is not None:
             namespace = namespaces.canonical(namespace)
-        for alias, digest in self._reader().database.aliases(namespace, pattern):
+        for alias, digest in self._finder.database.aliases(namespace, pattern):
             yield alias, digest_text(digest)
 
     def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
@@ -376,8 +300,8 @@ class ArchiveReader:
             NotFound, Ambiguous: Of the first identifier that is so.
         """
         wanted = _wanted(to)
-        locations = self._locate_many(identifiers)
-        database = self._reader().database
+        locations = self._finder.locate_many(identifiers)
+        database = self._finder.database
         ids = list(dict.fromkeys(location.id for location in locations))
         computed = [name for name in COMPUTED_NAMES if wanted is None or name.lower() in wanted]
         digests = {location.id: StoredDigests(location.digest) for location in locations}
@@ -405,23 +329,6 @@ class ArchiveReader:
             for identifier, location in zip(identifiers, locations, strict=True)
         ]
 
-    def _locate_many(self, identifiers: Sequence[str]) -> list[Location]:
-        """Locations of many identifiers: those with one namespace by one query each 900."""
-        reader = self._reader()
-        found: dict[str, Location] = {}
-        by_namespace: dict[str, list[str]] = {}
-        for identifier in identifiers:
-            namespace, colon, alias = identifier.partition(":")
-            if colon:
-                by_namespace.setdefault(namespace, []).append(alias)
-        for prefix, aliases in by_namespace.items():
-            key = qualified_key(f"{prefix}:.")
-            if not isinstance(key, AliasKey) or key.namespace is None:
-                continue
-            located = reader.database.locate_aliases(key.namespace, aliases)
-            found.update((f"{prefix}:{alias}", location) for alias, location in located)
-        return [found.get(identifier) or self._locate(identifier) for identifier in identifiers]
-
     def metadata(self, identifier: str) -> dict[str, Any]:
         """What is known of a sequence besides its residues; ready for JSON.
 
@@ -429,8 +336,8 @@ class ArchiveReader:
         ``circular``, ``aliases`` (all names), ``added`` (ISO 8601, UTC), ``batch``, ``deflines``
         (``source`` and ``defline`` of each record that was this sequence).
         """
-        location = self._locate(identifier)
-        database = self._reader().database
+        location = self._finder.locate(identifier)
+        database = self._finder.database
         row = database.sequence(location.id)
         (added,) = database.connection.execute(
             "SELECT created FROM batches WHERE id = ?", (row.batch_id,)
@@ -451,7 +358,7 @@ class ArchiveReader:
 
     def status(self) -> dict[str, Any]:
         """Counts and sizes; ready for JSON."""
-        database = self._reader().database
+        database = self._finder.database
         meta = database.meta()
         files = (self.instance.database, self.instance.database.with_suffix(".sqlite3-wal"))
         return {
@@ -467,12 +374,12 @@ class ArchiveReader:
 
     def batches(self) -> Iterator[dict[str, Any]]:
         """All batches, the oldest first; ready for JSON."""
-        return self._reader().database.batches()
+        return self._finder.database.batches()
 
     @property
     def database(self) -> Database:
         """The look-ups beneath, of the calling thread."""
-        return self._reader().database
+        return self._finder.database
 
 
 def _wanted(to: str | Sequence[str] | None) -> frozenset[str] | None:
@@ -485,21 +392,6 @@ def _wanted(to: str | Sequence[str] | None) -> frozenset[str] | None:
 
 _COMPUTED = frozenset(name.lower() for name in namespaces.COMPUTED)
 _FROM_DIGEST = frozenset({"ga4gh", "sha512t24u", "VMC", "trunc512"})
-
-
-def _find(database: Database, identifier: str) -> Location:
-    key = qualified_key(identifier)
-    found = database.locate(key) if key is not None else []
-    if not found:
-        by_id: dict[int, Location] = {}
-        for bare in bare_keys(identifier):
-            by_id.update((location.id, location) for location in database.locate(bare))
-        found = list(by_id.values())
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise _ambiguous(database, identifier, found)
-    raise NotFound(_not_found(database, identifier))
 
 
 def _checked(
@@ -516,43 +408,3 @@ def _damaged(location: Location, identifier: str) -> DigestMismatch:
         f"{identifier}: the stored residues are not those of "
         f"SQ.{digest_text(location.digest)}; run `seqarchive verify --full`"
     )
-
-
-def _ambiguous(database: Database, identifier: str, found: list[Location]) -> Ambiguous:
-    names = [str(alias) for alias in database.candidates(identifier)] or [
-        "ga4gh:SQ." + digest_text(location.digest) for location in found
-    ]
-    return Ambiguous(
-        f"{identifier!r} stands for {len(found)} sequences: {', '.join(names[:8])}"
-        f"{', ...' if len(names) > 8 else ''}; say which namespace",
-        names,
-    )
-
-
-def _not_found(database: Database, identifier: str) -> str:
-    message = f"{identifier!r} is not in the archive"
-    namespace, colon, alias = identifier.partition(":")
-    if colon and namespace.lower() == "sha256" and not database.keeps_sha256():
-        return f"{message}: SHA-256 is not kept here (`seqarchive digests add sha256`)"
-    try:
-        name = check_alias(alias if colon else identifier)
-    except BadName:
-        return message
-    versions = database.versions_of(name)
-    if versions:
-        return f"{message}; there is {', '.join(map(str, versions))}"
-    return message
-
-
-# --- forks ------------------------------------------------------------------------------------
-
-_open_archives: weakref.WeakSet[ArchiveReader] = weakref.WeakSet()
-_abandoned: list[object] = []
-
-
-def _after_fork_in_child() -> None:
-    for archive in list(_open_archives):
-        archive._after_fork()
-
-
-os.register_at_fork(after_in_child=_after_fork_in_child)

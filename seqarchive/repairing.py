@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import durable
-from .batches import Batch
-from .batches import SequenceRow as NewSequence
+from .batches import Batch, NewSequence
 from .bgzf import Index
 from .database import Database, SequenceRow, ShardRow
 from .errors import Corrupt

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, overload
+from typing import Protocol, overload
 
 from .identifiers import Alias, Digest
 
-if TYPE_CHECKING:
-    from .reader import ArchiveReader
+
+class Residues(Protocol):
+    """Where a sequence gets its residues and names from: an archive."""
+
+    def fetch_digest(self, digest: Digest, start: int | None = None, end: int | None = None) -> str:
+        """Residues of the sequence with a digest."""
+
+    def aliases(self, identifier: str) -> list[Alias]:
+        """The current aliases of a sequence."""
+
 
 #: Residues fetched at a time when a whole sequence is walked through.
 _PIECE = 1 << 16
@@ -23,9 +31,7 @@ class ArchivedSequence(Sequence[str]):
 
     __slots__ = ("_archive", "_length", "digest", "identifier")
 
-    def __init__(
-        self, archive: ArchiveReader, identifier: str, digest: Digest, length: int
-    ) -> None:
+    def __init__(self, archive: Residues, identifier: str, digest: Digest, length: int) -> None:
         self._archive = archive
         self._length = length
         self.identifier = identifier

@@ -15,7 +15,7 @@ import hashlib
 import os
 import weakref
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from .bgzf import Index, inflate_block
@@ -181,3 +181,40 @@ class ShardReader:
             raise Corrupt(
                 f"{self._path}, byte {offset}: {error}; run `seqarchive verify`"
             ) from None
+
+
+class OpenShards:
+    """The shards that are open: a bounded number, and a bounded cache of their blocks.
+
+    Args:
+        open_shard: Opens a shard by its number, with the cache to use.
+        max_shards: How many stay open, one descriptor each.
+        max_blocks: How many inflated blocks are kept.
+    """
+
+    def __init__(
+        self, open_shard: Callable[[int, BlockCache], ShardReader], max_shards: int, max_blocks: int
+    ) -> None:
+        self._open_shard = open_shard
+        self._max_shards = max_shards
+        self._cache = BlockCache(max_blocks)
+        self._shards: dict[int, ShardReader] = {}
+
+    def read(self, number: int, start: int, end: int) -> bytes:
+        """Uncompressed bytes ``[start, end)`` of a shard. Raises Corrupt."""
+        return (self._shards.get(number) or self._open(number)).read(start, end)
+
+    def _open(self, number: int) -> ShardReader:
+        shard = self._open_shard(number, self._cache)
+        while len(self._shards) >= self._max_shards:
+            try:
+                # Whoever reads from it still has it; the last reference closes the file.
+                self._shards.pop(next(iter(self._shards)), None)
+            except (StopIteration, RuntimeError):  # another thread was here first
+                break
+        self._shards[number] = shard
+        return shard
+
+    def close(self) -> None:
+        """Let go of all shards."""
+        self._shards = {}

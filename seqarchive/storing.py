@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .batches import AliasRow, Batch, SequenceRow
+from .batches import AliasRow, Batch, NewSequence
 from .errors import BadInput
 from .groups import Entry, Unit
 from .inputs import Input
@@ -37,7 +37,7 @@ class Storer:
         # long as these are all that there are, nothing needs to be looked up.
         self._ids: dict[bytes, int] = {}
         self._has_all_ids = batch.is_first
-        self._sequences: list[SequenceRow] = []
+        self._sequences: list[NewSequence] = []
         self._aliases: list[AliasRow] = []
         self._records: list[tuple[int, int, int, str]] = []
         self._sha256: list[tuple[int, bytes]] = []
@@ -165,7 +165,7 @@ class Storer:
         sequence_id = self._batch.new_sequence_id()
         shard_id, offset = placed or (None, None)
         self._sequences.append(
-            SequenceRow(
+            NewSequence(
                 sequence_id,
                 entry.digest,
                 entry.md5,

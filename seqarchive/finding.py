@@ -1,0 +1,168 @@
+"""Finding sequences by any of their names, with a connection for each thread of each process.
+
+What was found is remembered until somebody commits, and not a moment longer.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+
+from .database import Database, Location
+from .errors import Ambiguous, BadName, NotFound
+from .identifiers import AliasKey, bare_keys, check_alias, digest_text, qualified_key
+from .instances import Instance
+
+#: Identifiers whose place a thread remembers until the next commit.
+_REMEMBERED = 50_000
+
+
+class _Memory:
+    """What one thread of one process has: a connection, and what it found with it."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.generation = database.generation()
+        self.located: dict[str, Location] = {}
+
+    def is_current(self) -> bool:
+        """Whether nobody has committed since what is remembered was found."""
+        return self.database.generation() == self.generation
+
+    def forget(self) -> None:
+        """Drop what is remembered. The generation is read first: a commit in between is seen."""
+        self.generation = self.database.generation()
+        self.located = {}
+
+
+class Finder:
+    """Finds sequences of an instance. May be shared between threads and across a fork."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+        self._local = threading.local()
+        self._databases: weakref.WeakSet[Database] = weakref.WeakSet()
+        self._memory()
+        _finders.add(self)
+
+    @property
+    def database(self) -> Database:
+        """The connection of the calling thread."""
+        return self._memory().database
+
+    def close(self) -> None:
+        """Close all connections. They are opened again when they are needed."""
+        for database in list(self._databases):
+            database.close()
+        self._local = threading.local()
+
+    def _memory(self) -> _Memory:
+        try:
+            memory: _Memory = self._local.memory
+        except AttributeError:
+            database = Database(self._instance.database)
+            self._databases.add(database)
+            memory = self._local.memory = _Memory(database)
+        if memory.database.is_unguarded:
+            memory.database.generation()  # opens the file again if it has changed
+        return memory
+
+    def after_fork(self) -> None:
+        """In a child: SQLite connections must not cross a fork; not even to be closed."""
+        _abandoned.append((self._local, self._databases))
+        self._local = threading.local()
+        self._databases = weakref.WeakSet()
+
+    def locate(self, identifier: str) -> Location:
+        """The one sequence that an identifier stands for.
+
+        Raises:
+            NotFound, Ambiguous: There is none, or more than one.
+        """
+        memory = self._memory()
+        found = memory.located.get(identifier)
+        if found is not None:
+            # Only what is remembered can be stale; a look-up sees the last commit anyhow. Each
+            # of the two costs the locking of a read transaction, so do one of them.
+            if memory.is_current():
+                return found
+            memory.forget()
+        found = _find(memory.database, identifier)
+        if len(memory.located) >= _REMEMBERED:
+            memory.located.clear()
+        memory.located[identifier] = found
+        return found
+
+    def locate_many(self, identifiers: Sequence[str]) -> list[Location]:
+        """The sequences of many identifiers; those in one namespace by one query for 900."""
+        database = self.database
+        found: dict[str, Location] = {}
+        by_namespace: dict[str, list[str]] = {}
+        for identifier in identifiers:
+            namespace, colon, alias = identifier.partition(":")
+            if colon:
+                by_namespace.setdefault(namespace, []).append(alias)
+        for prefix, aliases in by_namespace.items():
+            key = qualified_key(f"{prefix}:.")
+            if not isinstance(key, AliasKey) or key.namespace is None:
+                continue
+            located = database.locate_aliases(key.namespace, aliases)
+            found.update((f"{prefix}:{alias}", location) for alias, location in located)
+        return [found.get(identifier) or self.locate(identifier) for identifier in identifiers]
+
+
+def _find(database: Database, identifier: str) -> Location:
+    key = qualified_key(identifier)
+    found = database.locate(key) if key is not None else []
+    if not found:
+        by_id: dict[int, Location] = {}
+        for bare in bare_keys(identifier):
+            by_id.update((location.id, location) for location in database.locate(bare))
+        found = list(by_id.values())
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise _ambiguous(database, identifier, found)
+    raise NotFound(_not_found(database, identifier))
+
+
+def _ambiguous(database: Database, identifier: str, found: list[Location]) -> Ambiguous:
+    names = [str(alias) for alias in database.candidates(identifier)] or [
+        "ga4gh:SQ." + digest_text(location.digest) for location in found
+    ]
+    return Ambiguous(
+        f"{identifier!r} stands for {len(found)} sequences: {', '.join(names[:8])}"
+        f"{', ...' if len(names) > 8 else ''}; say which namespace",
+        names,
+    )
+
+
+def _not_found(database: Database, identifier: str) -> str:
+    message = f"{identifier!r} is not in the archive"
+    namespace, colon, alias = identifier.partition(":")
+    if colon and namespace.lower() == "sha256" and not database.keeps_sha256():
+        return f"{message}: SHA-256 is not kept here (`seqarchive digests add sha256`)"
+    try:
+        name = check_alias(alias if colon else identifier)
+    except BadName:
+        return message
+    versions = database.versions_of(name)
+    if versions:
+        return f"{message}; there is {', '.join(map(str, versions))}"
+    return message
+
+
+# --- forks ------------------------------------------------------------------------------------
+
+_finders: weakref.WeakSet[Finder] = weakref.WeakSet()
+_abandoned: list[object] = []
+
+
+def _after_fork_in_child() -> None:
+    for finder in list(_finders):
+        finder.after_fork()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
