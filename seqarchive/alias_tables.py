@@ -7,7 +7,7 @@ from typing import Any
 
 from . import namespaces
 from .batches import AliasRow, Batch, OnConflict
-from .errors import BadInput, BadName, NotFound
+from .errors import Ambiguous, BadInput, BadName, NotFound
 from .identifiers import Alias, digest_bytes, parse_alias
 from .instances import Instance
 from .reader import ArchiveReader
@@ -65,7 +65,7 @@ def import_aliases(
     report: dict[str, Any] = {"batch": None, "source": source, "dry_run": dry_run, "rows": 0}
     with (
         ArchiveReader(instance.root, instance.name) as archive,
-        Writing(instance) as writing,
+        Writing(instance, dry_run=dry_run) as writing,
         Batch(writing.connection, "import-aliases") as batch,
     ):
         waiting: list[AliasRow] = []
@@ -74,6 +74,9 @@ def import_aliases(
                 digest = archive.find(identifier)
             except NotFound as error:
                 raise NotFound(f"{source}, line {line}: {error}") from None
+            except Ambiguous as error:
+                message = f"{source}, line {line}: {error}"
+                raise Ambiguous(message, error.candidates) from None
             ((_, sequence_id),) = batch.known_sequences([digest_bytes(digest)]).items()
             namespace_id = batch.namespace_id(alias.namespace)
             waiting.append(AliasRow(alias.alias, namespace_id, sequence_id, source, line))

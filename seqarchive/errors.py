@@ -76,6 +76,10 @@ def _rebuild_bad_input(
     return kind(message, file=file, line=line)
 
 
+class Truncated(BadInput):
+    """Input that ends early or is damaged: nobody knows what is missing."""
+
+
 class BadName(BadInput):
     """A digest, namespace or alias that cannot be one."""
 

@@ -13,20 +13,23 @@ import io
 import lzma
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, cast
+from typing import BinaryIO, Protocol, cast
 
 import zstandard
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from .bgzf import EOF_BLOCK
-from .errors import BadInput, NotFound, SeqArchiveError
+from .errors import BadInput, NotFound, SeqArchiveError, Truncated
 
 #: Bytes read and parsed at a time.
 CHUNK = 1 << 20
 
 STDIN = "-"
+
+#: What a dictionary of xz may take; its strongest preset needs 65 MiB.
+_XZ_MEMORY = 128 << 20
 
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x1f\x8b", "gzip"),
@@ -34,6 +37,8 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
 )
+#: What follows the first byte (0x50 to 0x5f) of a skippable frame, with which pzstd begins.
+_SKIPPABLE = b"\x2a\x4d\x18"
 _REFUSED: tuple[tuple[bytes, str], ...] = (
     (b"PK\x03\x04", "a zip archive; unpack it first"),
     (b"\x43\x27\x41\x1a", "a 2bit file; convert it to FASTA first"),
@@ -46,7 +51,8 @@ _REFUSED: tuple[tuple[bytes, str], ...] = (
 _DAMAGED: tuple[type[Exception], ...] = (
     EOFError,
     gzip.BadGzipFile,
-    zlib.error,  # isal's is the same
+    cast(type[Exception], isal_zlib.error),
+    zlib.error,
     lzma.LZMAError,
     zstandard.ZstdError,
     OSError,
@@ -132,7 +138,7 @@ def open_input(name: str) -> Iterator[Input]:
         NotFound: No such file. SeqArchiveError: It cannot be read.
     """
     if name == STDIN:
-        yield Input(name, sys.stdin.buffer)
+        yield Input(name, _standard_input())
         return
     try:
         file = open(name, "rb", buffering=0)  # noqa: SIM115
@@ -141,7 +147,17 @@ def open_input(name: str) -> Iterator[Input]:
     except OSError as error:
         raise SeqArchiveError(f"{name}: {error.strerror}") from None
     with file:
-        yield Input(name, file)
+        yield Input(name, cast(BinaryIO, file))
+
+
+def _standard_input() -> BinaryIO:
+    """Standard input, unbuffered if it is a real file: the lock of Python's own buffer would be
+    held by a thread that waits for a pipe, and an interrupted load could not end."""
+    try:
+        fd = sys.stdin.fileno()
+    except (OSError, ValueError):
+        return sys.stdin.buffer
+    return cast(BinaryIO, open(fd, "rb", buffering=0, closefd=False))
 
 
 def decompressed(source: Input) -> Iterator[bytes]:
@@ -156,6 +172,8 @@ def decompressed(source: Input) -> Iterator[bytes]:
         if head.startswith(magic):
             raise BadInput(f"this is {what}", file=source.label)
     kind = next((kind for magic, kind in _MAGIC if head.startswith(magic)), "none")
+    if head[1:4] == _SKIPPABLE and head[0] & 0xF0 == 0x50:
+        kind = "zstd"
     if kind == "gzip" and head[3:4] == b"\x04" and head[12:16] == b"BC\x02\x00":
         kind = "bgzf"
     source.compression = kind
@@ -166,12 +184,12 @@ def decompressed(source: Input) -> Iterator[bytes]:
     except _DAMAGED as error:
         if source.io_error is not None:
             raise SeqArchiveError(f"{source.label}: {source.io_error.strerror}") from None
-        raise BadInput(
-            f"the {kind} data are truncated or damaged ({str(error) or 'unexpected end'})",
-            file=source.label,
+        reason = " ".join(str(error).split()) or "unexpected end"
+        raise Truncated(
+            f"the {kind} data are truncated or damaged ({reason})", file=source.label
         ) from None
     if kind == "bgzf" and not source.ends_with_eof_block:
-        raise BadInput(
+        raise Truncated(
             "the BGZF data are truncated: the end-of-file block is missing", file=source.label
         )
 
@@ -182,48 +200,102 @@ def _decompressor(kind: str, source: Input) -> BinaryIO:
         case "gzip" | "bgzf":
             return cast(BinaryIO, igzip.IGzipFile(fileobj=buffered))  # type: ignore[no-untyped-call]
         case "bzip2":
-            return cast(BinaryIO, bz2.BZ2File(buffered))
+            return cast(BinaryIO, _Frames(buffered, bz2.BZ2Decompressor))
         case "xz":
-            return cast(BinaryIO, lzma.LZMAFile(buffered))
+            return cast(BinaryIO, _Frames(buffered, _xz_stream))
         case _:
-            return cast(BinaryIO, _ZstdReader(buffered))
+            return cast(BinaryIO, _Frames(buffered, _ZstdFrame))
 
 
-class _ZstdReader:
-    """zstd frames one after another; unlike the library's own reader, it notices a cut end."""
+def _xz_stream() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
 
-    #: Input given to the decompressor at once: bounds what a hostile file can make of it.
+
+class _Decompressor(Protocol):
+    """One frame or stream, as the standard library decompresses it."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class _ZstdFrame:
+    """A frame of zstd, in the same way. The library cannot bound what comes out of some input,
+    so it gets little at a time: 1 kB becomes 32 MB at most."""
+
     _STEP = 1024
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._frame: zstandard.ZstdDecompressionObj | None = None
+    def __init__(self) -> None:
+        self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._ahead = b""
-        self._decompressed = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._frame.eof)
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._ahead
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._frame.unused_data) + self._ahead
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        data = self._ahead + data
+        parts: list[bytes] = []
+        n_bytes = 0
+        at = 0
+        while at < len(data) and not self._frame.eof and not 0 <= max_length <= n_bytes:
+            parts.append(self._frame.decompress(data[at : at + self._STEP]))
+            n_bytes += len(parts[-1])
+            at += self._STEP
+        self._ahead = data[at:]
+        return b"".join(parts)
+
+
+class _Frames:
+    """Frames one after another until the file ends; no bytes between or after them, and no cut
+    end, go unnoticed. Memory is bounded whatever the ratio of compression."""
+
+    _INPUT = 1 << 16
+
+    def __init__(self, file: BinaryIO, new_frame: Callable[[], _Decompressor]) -> None:
+        self._file = file
+        self._new_frame = new_frame
+        self._frame: _Decompressor | None = None
+        self._ahead = b""
+        self._out = b""
 
     def read(self, n_bytes: int) -> bytes:
         """``n_bytes``, or fewer at the end."""
-        parts, n_have = [self._decompressed], len(self._decompressed)
+        parts, n_have = [self._out], len(self._out)
         while n_have < n_bytes:
-            part = self._more()
+            part = self._more(n_bytes - n_have)
             if part is None:
                 break
             parts.append(part)
             n_have += len(part)
         text = b"".join(parts)
-        self._decompressed = text[n_bytes:]
+        self._out = text[n_bytes:]
         return text[:n_bytes]
 
-    def _more(self) -> bytes | None:
-        data = self._ahead or self._file.read(self._STEP)
-        self._ahead = b""
-        if not data:
-            if self._frame is not None:
-                raise EOFError("the last frame does not end")
-            return None
+    def _more(self, n_bytes: int) -> bytes | None:
+        data = b""
+        if self._frame is None or self._frame.needs_input:
+            data = self._ahead or self._file.read(self._INPUT)
+            self._ahead = b""
+            if not data:
+                if self._frame is not None:
+                    raise EOFError("it does not end")
+                return None
         if self._frame is None:
-            self._frame = zstandard.ZstdDecompressor().decompressobj()
-        part = self._frame.decompress(data)
+            self._frame = self._new_frame()
+        part = self._frame.decompress(data, n_bytes)
         if self._frame.eof:
             self._ahead, self._frame = self._frame.unused_data, None
         return part

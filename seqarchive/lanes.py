@@ -5,6 +5,7 @@ the file.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -57,7 +58,10 @@ class Lane:
         self._calls = queue.Queue(depth)
         self._thread: threading.Thread | None = None
         if threaded:
-            self._thread = threading.Thread(target=self._run, name=f"seqarchive-{name}")
+            # A daemon, because one that waits for a pipe would keep the process from ending.
+            self._thread = threading.Thread(
+                target=self._run, name=f"seqarchive-{name}", daemon=True
+            )
             self._thread.start()
 
     @property
@@ -85,17 +89,28 @@ class Lane:
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             self._failed = call(self._failed)
+            if self._failed is not None and self._thread is None and self._calls.empty():
+                return
 
     def fail(self, failure: BaseException) -> None:
         """Make none of the calls that wait."""
         self._failed = self._failed or failure
 
-    def stop(self) -> None:
-        """Make the calls that wait and end the thread."""
-        if self._thread is not None:
+    def stop(self, *, wait: bool = True) -> None:
+        """Make the calls that wait and end the thread.
+
+        Args:
+            wait: Until it has ended. Without, it ends when the call it is at returns.
+        """
+        if self._thread is None:
+            return
+        thread, self._thread = self._thread, None
+        if wait:
             self._calls.put(None)
-            self._thread.join()
-            self._thread = None
+            thread.join()
+        else:
+            with contextlib.suppress(queue.Full):  # then there are calls, and each one fails
+                self._calls.put_nowait(None)
 
 
 class Lanes:
@@ -107,11 +122,18 @@ class Lanes:
     def __init__(self, *, threaded: bool) -> None:
         self._threaded = threaded
         self._lanes: list[Lane] = []
+        self._waiting: list[Lane] = []
 
-    def add(self, name: str, *, depth: int = 4) -> Lane:
-        """A new lane."""
+    def add(self, name: str, *, depth: int = 4, waits_for_input: bool = False) -> Lane:
+        """A new lane.
+
+        Args:
+            waits_for_input: Its calls may wait for ever; after an error nobody waits for it.
+        """
         lane = Lane(name, depth=depth, threaded=self._threaded)
         self._lanes.append(lane)
+        if waits_for_input:
+            self._waiting.append(lane)
         return lane
 
     def __enter__(self) -> Lanes:
@@ -127,4 +149,4 @@ class Lanes:
             for lane in self._lanes:
                 lane.fail(error)
         for lane in self._lanes:
-            lane.stop()
+            lane.stop(wait=error is None or lane not in self._waiting)

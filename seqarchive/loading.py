@@ -95,6 +95,7 @@ def _change(
         raise BadName(
             f"{options.naming.namespace} names are computed from the residues and cannot be loaded"
         )
+    instance.require_writable()
     report = LoadReport(namespace=options.naming.namespace, dry_run=options.dry_run)
     task = GroupTask(
         options.naming,
@@ -110,7 +111,7 @@ def _change(
             connection = batches.connect_for_writing(None)
             stack.callback(connection.close)
         else:
-            writing = stack.enter_context(Writing(instance))
+            writing = stack.enter_context(Writing(instance, dry_run=options.dry_run))
             connection = writing.connection
         batch = stack.enter_context(Batch(connection, kind, options.naming.namespace))
         with Lanes(threaded=threads > 0) as lanes:

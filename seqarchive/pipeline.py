@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .errors import BadInput
+from .errors import BadInput, Truncated
 from .groups import SHORT, Entry, GroupTask, Unit
 from .identifiers import digest_text
 from .inputs import Input, decompressed, open_input
@@ -45,7 +45,7 @@ class Engine:
         self.depth = 2 * len(self._lanes) if threads else 0
         self.sha512 = lanes.add("sha512")
         self.others = lanes.add("md5")
-        self.reader = lanes.add("read")
+        self.reader = lanes.add("read", waits_for_input=True)
 
     def _submit(self, *arguments: Any) -> Pending[Any]:
         self._turn = (self._turn + 1) % len(self._lanes)
@@ -115,10 +115,12 @@ class Pipeline:
                     self._take(item)
                 self._finish_groups()
             except BadInput as error:
-                # A file that is not what it should be from the start can be left out. One that
-                # turns out damaged later cannot: nobody knows what is missing.
+                # A file that is something else can be left out. A damaged one cannot: nobody
+                # knows what is missing.
                 n_taken = self._report.records - n_before + len(self._under_way)
                 if not self._options.skip_errors or n_taken or self._records:
+                    raise
+                if isinstance(error, Truncated):
                     raise
                 self._report.skipped.append(str(error))
                 return

@@ -13,9 +13,13 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from .errors import BadInput
+from .errors import BadInput, Truncated
 from .letters import COMMON, RESIDUES, common_letters_of, letters_of
+
+if TYPE_CHECKING:
+    from Bio.SeqRecord import SeqRecord
 
 logger = logging.getLogger(__name__)
 
@@ -229,7 +233,7 @@ class FastaScanner:
         self._inside = True
         self._at_line_start = self._buffer.endswith(b"\n")
         self._buffer = b""
-        self._line += 1
+        self._line += len(newline)
         if not newline:
             problem = "a defline of more than a million characters"
             return BadInput(problem, file=self._source, line=line)
@@ -304,21 +308,34 @@ class _ChunkStream(io.RawIOBase):
 
 class _CountedLines(io.TextIOWrapper):
     n_lines = 0
+    last = ""
+    """The last line that was not blank."""
 
     def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
-        self.n_lines += 1
-        return super().readline(size)
+        line = super().readline(size)
+        self._count(line)
+        return line
+
+    def _count(self, line: str) -> None:
+        self.n_lines += bool(line)
+        if not line.isspace():
+            self.last = line or self.last
 
     def __next__(self) -> str:  # type: ignore[override]
-        self.n_lines += 1
-        return super().__next__()
+        line = super().__next__()
+        self._count(line)
+        return line
+
+
+#: What Biopython warns of when a record has fewer residues than it says.
+_WRONG_LENGTH = "Expected sequence length"
 
 
 def _flat_file(chunks: Iterator[bytes], source: str, kind: str) -> Iterator[Record | BadInput]:
     from Bio import SeqIO  # noqa: PLC0415  (0.2 s that a FASTA file need not wait for)
-    from Bio.Seq import UndefinedSequenceError  # noqa: PLC0415
 
     lines = _CountedLines(io.BufferedReader(_ChunkStream(chunks)), encoding="utf-8")
+    n_records = 0
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = SeqIO.parse(lines, kind)  # type: ignore[no-untyped-call]
@@ -328,31 +345,49 @@ def _flat_file(chunks: Iterator[bytes], source: str, kind: str) -> Iterator[Reco
             except BadInput:
                 raise
             except Exception as error:  # whatever its parser makes of a broken file
-                raise BadInput(
-                    f"not a {kind} file that Biopython can read: {error}",
+                reason = " ".join(str(error).split())
+                raise Truncated(
+                    f"not {kind} that Biopython can read: {reason}",
                     file=source,
                     line=lines.n_lines,
                 ) from error
-            for warning in caught:
-                logger.warning("%s, near line %d: %s", source, lines.n_lines, warning.message)
-            caught.clear()
             if record is None:
-                return
-            line = lines.n_lines
-            name = str(record.id)
-            try:
-                residues, letters = _Residues(source, name, line).clean(bytes(record.seq))
-            except UndefinedSequenceError:
-                yield BadInput(
-                    f"record {name!r} ending here has no residues", file=source, line=line
-                )
-                continue
-            except BadInput as error:
-                yield error
-                continue
-            circular = record.annotations.get("topology") == "circular"
-            defline = f"{name} {record.description}".strip()
-            yield Record(defline, residues, letters, line, circular)
+                break
+            n_records += 1
+            messages = [str(warning.message) for warning in caught]
+            caught.clear()
+            yield _flat_record(record, messages, source, lines.n_lines)
+    if not n_records:
+        raise BadInput("there is no record in it", file=source)
+    if lines.last.strip() != "//":
+        raise Truncated(
+            "the last record does not end (//): the file is truncated",
+            file=source,
+            line=lines.n_lines,
+        )
+
+
+def _flat_record(
+    record: SeqRecord, messages: list[str], source: str, line: int
+) -> Record | BadInput:
+    """A record of Biopython's that ends at ``line``, and what it warned of."""
+    from Bio.Seq import UndefinedSequenceError  # noqa: PLC0415
+
+    name = str(record.id)
+    for message in messages:
+        if message.startswith(_WRONG_LENGTH):
+            return BadInput(f"record {name!r}: {message}", file=source, line=line)
+        logger.warning("%s, near line %d: %s", source, line, message)
+    try:
+        text = bytes(record.seq or b"")
+        residues, letters = _Residues(source, name, line).clean(text)
+    except UndefinedSequenceError:
+        return BadInput(f"record {name!r} ending here has no residues", file=source, line=line)
+    except BadInput as error:
+        return error
+    circular = record.annotations.get("topology") == "circular"
+    defline = f"{name} {record.description}".strip()
+    return Record(defline, residues, letters, line, circular)
 
 
 def read_records(

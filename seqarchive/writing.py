@@ -33,11 +33,14 @@ def initialise(instance: Instance) -> None:
 class Writing:
     """The right and the means to change an instance, for one change at a time.
 
+    Args:
+        dry_run: Only look: clean up nothing, and leave no trace.
+
     Raises:
         ReadOnly: A snapshot, or a place that cannot be written. Locked: Another writer is at it.
     """
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, *, dry_run: bool = False) -> None:
         instance.require_writable()
         self.instance = instance
         self.journal = Journal(instance)
@@ -45,6 +48,7 @@ class Writing:
         self.connection: sqlite3.Connection
         self._lock = durable.WriterLock(instance.lock)
         self._committing = False
+        self._dry_run = dry_run
 
     def __enter__(self) -> Writing:
         try:
@@ -57,6 +61,8 @@ class Writing:
         try:
             self.connection = connect_for_writing(self.instance.database)
             durable.fsync(self.instance.directory)
+            if self._dry_run:
+                return self
             interrupted = self._lock.interrupted
             if interrupted is not None or self.journal.leftovers():
                 # Frames of a commit that failed must not come back once its shards are gone.
@@ -95,7 +101,7 @@ class Writing:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if not self._committing:
+            if not self._committing and not self._dry_run:
                 if error is not None:
                     self._clean(self.directory)
                 self._lock.clear()

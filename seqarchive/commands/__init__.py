@@ -9,20 +9,21 @@ from __future__ import annotations
 import errno
 import functools
 import importlib
+import inspect
 import json
 import os
 import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from ..errors import Corrupt, SeqArchiveError
+from ..errors import BadInput, Corrupt, NotFound, SeqArchiveError
 from ..instances import MASTER, Instance
 from ..version import __version__
 
@@ -132,7 +133,8 @@ def command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Com
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         shown = "\n".join("  " + line for line in example.strip().splitlines())
-        function.__doc__ = f"{function.__doc__}\n\n\b\nExample:\n{shown}\n\n{EXIT_CODES}"
+        text = inspect.cleandoc(function.__doc__ or "")
+        function.__doc__ = f"{text}\n\n\b\nExample:\n{shown}\n\n{EXIT_CODES.rstrip()}"
         return click.command(name, context_settings={"help_option_names": ["-h", "--help"]})(
             common_options(function)
         )
@@ -140,7 +142,19 @@ def command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Com
     return decorate
 
 
+class _ReaderGone(Exception):
+    """Whoever read our standard output has seen enough."""
+
+
 class _Verbs(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError:
+            raise _ReaderGone from None  # click would make an exit code of 1 of it
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_VERBS)
 
@@ -155,7 +169,7 @@ class _Verbs(click.Group):
 @click.group(
     cls=_Verbs,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog=EXIT_CODES,
+    epilog=EXIT_CODES.rstrip(),
 )
 @click.version_option(__version__, prog_name="seqarchive")
 @common_options
@@ -174,7 +188,7 @@ def print_json(value: Any) -> None:
 def warn(settings: Settings, message: str) -> None:
     """A line on standard error."""
     if not settings.quiet:
-        click.echo(f"seqarchive: {message}", err=True)
+        click.echo(f"seqarchive: {_one_line(message)}", err=True)
 
 
 def megabytes(n_bytes: int) -> str:
@@ -208,9 +222,22 @@ def _update(bar: tqdm[NoReturn], n: int) -> None:
 
 
 def lines_of(name: str) -> Iterable[str]:
-    """The lines of a text file, or of standard input as ``-``."""
-    with click.open_file(name, encoding="utf-8") as file:
-        yield from file
+    """The lines of a text file, or of standard input as ``-``.
+
+    Raises:
+        NotFound: No such file. BadInput: It is not UTF-8.
+    """
+    try:
+        with nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
+            for n, line in enumerate(file, 1):
+                try:
+                    yield line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    label = "standard input" if name == "-" else name
+                    message = f"not UTF-8 ({error.reason})"
+                    raise BadInput(message, file=label, line=n) from None
+    except FileNotFoundError:
+        raise NotFound(f"{name}: no such file") from None
 
 
 # --- the one place where errors end -----------------------------------------------------------
@@ -226,7 +253,6 @@ def run(arguments: list[str] | None = None) -> int:
     settings = Settings()
     try:
         result = cli.main(arguments, prog_name="seqarchive", obj=settings, standalone_mode=False)
-        sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
@@ -234,16 +260,21 @@ def run(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("\nseqarchive: interrupted; what was not committed is not there", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has seen enough. Nothing may be flushed into the pipe at exit.
+    except _ReaderGone:
+        # Nothing may be flushed into the pipe at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (SeqArchiveError, OSError, sqlite3.Error, MemoryError) as error:
         if settings.verbose:
             traceback.print_exc()
         message, code = _explained(error)
-        click.echo(f"seqarchive: {message}", err=True)
+        click.echo(f"seqarchive: {_one_line(message)}", err=True)
         return code
+
+
+def _one_line(message: str) -> str:
+    """A message whose line ends and control characters are visible instead of effective."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 
 _ADVICE = {
