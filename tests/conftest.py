@@ -1,0 +1,83 @@
+"""What all tests share: an archive, real data, and two ways to run the command line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import pytest
+
+import seqarchive
+from seqarchive import commands
+
+
+class Result(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Cli(Protocol):
+    """Runs ``seqarchive --root ROOT ARGUMENTS``; ROOT is that of the ``root`` fixture."""
+
+    def __call__(self, *arguments: str | os.PathLike[str], stdin: bytes = b"") -> Result: ...
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Where an archive can be; there is none yet."""
+    return tmp_path / "archive"
+
+
+@pytest.fixture
+def archive(root: Path, cli: Cli) -> Iterator[seqarchive.Archive]:
+    """An empty archive in ``root``."""
+    assert cli("init").code == 0
+    with seqarchive.connect(root) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The real and the hostile files; ``INDEX.tsv`` says what they are."""
+    return Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def cli(root: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """The command line as a function."""
+
+    def run(*arguments: str | os.PathLike[str], stdin: bytes = b"") -> Result:
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = commands.run(["--root", str(root), *(os.fspath(part) for part in arguments)])
+        return Result(code, *(_text(stream) for stream in (out, err)))
+
+    return run
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
+
+
+@pytest.fixture
+def process(root: Path) -> Cli:
+    """The command line as a process."""
+
+    def run(*arguments: str | os.PathLike[str], stdin: bytes = b"") -> Result:
+        command = [sys.executable, "-m", "seqarchive", "--root", str(root)]
+        command += [os.fspath(part) for part in arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+        return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run

@@ -1,0 +1,255 @@
+"""A load becomes visible by one commit of the database; all that it needs is on the disk before.
+
+What the order of system calls has to be is read off a trace. The rules are themselves tested: a
+trace from which one call is taken away must break one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from contents import NOTHING, contents, random_residues, run, untidy, verified
+from faults import Call, commit_of, traced
+from helpers import shards, wait_until, write_fasta
+
+SUFFIXES = (".fa.bgz", ".fa.bgz.fai", ".fa.bgz.gzi")
+
+
+# --- the order of system calls ----------------------------------------------------------------
+
+
+def positions(calls: list[Call], kinds: str, path: str) -> list[int]:
+    """Where in the trace there are calls of some kinds on a path (or, of two, from it)."""
+    return [n for n, call in enumerate(calls) if call.kind in kinds.split() and call.paths[0] == path]
+
+
+def broken_rules(calls: list[Call]) -> Iterator[str]:
+    """What is wrong with the order of the calls of a load."""
+    calls = [call for call in calls if call.result != "-1"]
+    commit = commit_of(calls)
+    links = [n for n, call in enumerate(calls) if call.kind == "link"]
+    for n in links:
+        temporary, final = calls[n].paths
+        directory = os.path.dirname(final)
+        written = positions(calls, "write pwrite64 ftruncate", temporary)
+        synced = [at for at in positions(calls, "fsync fdatasync", temporary) if at < n]
+        if not written:
+            yield f"{final} was never written"
+        if not synced:
+            yield f"{final} was not fsynced before it was published"
+        elif max(written, default=0) > max(synced):
+            yield f"{final} was written to after its fsync"
+        if positions(calls, "write pwrite64 ftruncate openat", final):
+            yield f"{final} was changed after it was published"
+        if not any(at < n for at in positions(calls, "chmod", temporary)):
+            yield f"{final} was writable when it was published"
+        if not any(n < at < commit for at in positions(calls, "fsync", directory)):
+            yield f"{directory} was not fsynced between the publication of {final} and the commit"
+        if n > commit:
+            yield f"{final} was published after the commit"
+    for n, call in enumerate(calls):
+        (path, *_) = call.paths
+        if call.kind == "mkdir" and path.startswith(("master/sequences", "master", ".")):
+            parent = os.path.dirname(path) or "."
+            durable = positions(calls, "fsync", parent)
+            needed = min((at for at in links if calls[at].paths[1].startswith(path)), default=commit)
+            if path != "master/tmp" and not any(n < at < needed for at in durable):
+                yield f"the new directory {path} was not fsynced in its parent before it was used"
+    published = {calls[n].paths[1] for n in links}
+    stems = {path[: path.index(".fa.bgz")] for path in published}
+    if published != {stem + suffix for stem in stems for suffix in SUFFIXES}:
+        yield f"not all files of the shards were published: {sorted(published)}"
+    for stem in stems:
+        order = [n for suffix in SUFFIXES for n in links if calls[n].paths[1] == stem + suffix]
+        if len(order) == len(SUFFIXES) and max(order) != order[0]:
+            yield f"{stem} had its name before its indexes had theirs"
+
+
+LOADS = {"one_shard": ("256Mi", 1), "three_shards": ("20k", 3)}
+
+
+@pytest.fixture(params=LOADS, scope="module")
+def load(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Call]:
+    """The trace of a load into nothing."""
+    shard_size, n_shards = LOADS[request.param]
+    directory = tmp_path_factory.mktemp(request.param)
+    records = [(f"S.{n}", random_residues(n, 50_000)) for n in range(3)]
+    file = write_fasta(directory / "file.fa", records)
+    root = directory / "archive"
+    ended = traced(root, ["load", "--namespace", "t", "--shard-size", shard_size, str(file)])
+    assert ended.code == 0, ended.err
+    assert len(shards(root)) == n_shards
+    return ended.calls
+
+
+def test_everything_is_durable_before_the_commit(load: list[Call]) -> None:
+    assert list(broken_rules(load)) == []
+
+
+def test_the_database_is_committed_once(load: list[Call]) -> None:
+    links = [n for n, call in enumerate(load) if call.kind == "link"]
+    log = positions(load, "pwrite64", "master/aliases.sqlite3-wal")
+    frames = [n for n in log if n > min(links)]
+    assert frames, "no row of the batch is written"
+    assert min(frames) > max(links), "rows are written before all shards have their names"
+    syncs = positions(load, "fsync fdatasync", "master/aliases.sqlite3-wal")
+    assert [n for n in syncs if min(frames) < n < max(frames)] == []
+
+
+def test_a_commit_survives_a_power_cut(load: list[Call]) -> None:
+    commit = commit_of(load)
+    written = positions(load, "pwrite64", "master/aliases.sqlite3-wal")
+    assert max(written) < commit
+    checkpoint = positions(load, "pwrite64", "master/aliases.sqlite3")
+    assert not [n for n in checkpoint if max(written) < n < commit]
+
+
+def test_the_rules_notice_each_fsync_that_is_left_out(load: list[Call]) -> None:
+    commit = commit_of(load)
+    unnoticed = []
+    for n, call in enumerate(load[:commit]):
+        of_a_shard = re.search(r"\.fa\.bgz|sequences", call.paths[0]) is not None
+        if call.kind in ("fsync", "chmod") and of_a_shard:
+            without = load[:n] + load[n + 1 :]
+            if not list(broken_rules(without)):
+                unnoticed.append(str(call))
+    assert unnoticed == []
+
+
+def test_the_rules_notice_a_commit_before_publication(load: list[Call]) -> None:
+    last = max(n for n, call in enumerate(load) if call.kind == "link")
+    commit = commit_of(load)
+    late = load[:last] + load[last + 1 : commit + 1] + [load[last]] + load[commit + 1 :]
+    assert any("after the commit" in rule for rule in broken_rules(late))
+
+
+def test_the_rules_notice_a_write_after_the_fsync(load: list[Call]) -> None:
+    link = max(n for n, call in enumerate(load) if call.kind == "link")
+    (write, *_) = positions(load, "write", load[link].paths[0])
+    late = load[:link] + [load[write]] + load[link:]
+    assert any("after its fsync" in rule for rule in broken_rules(late))
+
+
+# --- processes that die -----------------------------------------------------------------------
+
+
+class Loading:
+    """A load that reads standard input, and so goes on for as long as it is told to."""
+
+    def __init__(self, root: Path, *options: str) -> None:
+        command = [sys.executable, "-m", "seqarchive", "--root", str(root), "load"]
+        self.process = subprocess.Popen(
+            [*command, "--namespace", "t", *options, "-"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        lock = root / "master" / "writer.lock"
+        wait_until(lambda: lock.exists() and f'"pid": {self.process.pid},' in lock.read_text())
+
+    def send(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def workers(self) -> list[int]:
+        """The processes that it has started."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(child) for child in children.split()]
+
+    def end(self) -> tuple[int, str]:
+        """Close standard input; exit code and standard error."""
+        _, err = self.process.communicate(timeout=60)
+        return self.process.returncode, err.decode()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def megabytes(first: int, n: int) -> Iterator[str]:
+    """FASTA, a megabyte at a time, of records of 5 kB."""
+    line = random_residues("megabytes", 5_000)
+    for megabyte in range(first, first + n):
+        yield "".join(
+            f">M{megabyte}.{k}\n{line[k:]}{line[:k]}{megabyte:b}\n".replace("0", "A").replace("1", "C")
+            for k in range(200)
+        )
+
+
+def test_a_killed_writer_does_not_block_the_next_one(root: Path, tmp_path: Path) -> None:
+    file = write_fasta(tmp_path / "file.fa", {"A.1": "ACGT"})
+    for _ in range(3):
+        loading = Loading(root)
+        loading.send(">B.1\nACGTACGT\n")
+        workers = loading.workers()
+        loading.process.kill()
+        loading.end()
+        started = time.monotonic()
+        assert run(root, "load", "--namespace", "t", str(file)) == (0, "")
+        assert time.monotonic() - started < 2
+        assert contents(root).aliases.keys() == {"t:A.1"}
+        assert untidy(root) == []
+        wait_until(lambda pids=tuple(workers): not any(map(is_running, pids)))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("victim", [0, -1])
+def test_a_worker_that_is_killed_fails_the_load_and_changes_nothing(
+    root: Path, tmp_path: Path, victim: int
+) -> None:
+    loading = Loading(root, "--threads", "2")
+    for text in megabytes(0, 10):
+        loading.send(text)
+    workers = loading.workers()
+    assert len(workers) == 2
+    os.kill(workers[victim], signal.SIGKILL)
+    try:
+        for text in megabytes(10, 10):
+            loading.send(text)
+    except BrokenPipeError:
+        pass  # it has noticed already
+    code, err = loading.end()
+    assert code == 1, err
+    assert err.startswith("seqarchive: a worker process died")
+    assert err.count("\n") == 1
+    assert contents(root) == NOTHING
+    assert untidy(root) == []
+    assert verified(root).findings == []
+    assert not any(map(is_running, workers))
+
+
+def test_a_load_that_is_killed_with_its_workers_at_work_leaves_no_process(root: Path) -> None:
+    loading = Loading(root, "--threads", "2")
+    for text in megabytes(0, 10):
+        loading.send(text)
+    workers = loading.workers()
+    assert len(workers) == 2
+    loading.process.kill()
+    loading.end()
+    wait_until(lambda: not any(map(is_running, workers)))
+    assert contents(root) == NOTHING
+    assert verified(root).findings == []
+
+
+def test_an_interrupted_load_leaves_nothing_and_exits_with_130(root: Path) -> None:
+    loading = Loading(root, "--threads", "2")
+    for text in megabytes(0, 10):
+        loading.send(text)
+    loading.process.send_signal(signal.SIGINT)
+    code, err = loading.end()
+    assert code == 130, err
+    assert "Traceback" not in err
+    assert contents(root) == NOTHING
+    assert untidy(root) == []
