@@ -199,6 +199,8 @@ class Pipeline:
         except BadInput as error:
             if begun and self._packer is not None:
                 self._packer.forget()
+            if isinstance(error, Truncated):
+                raise
             self._storer.refuse(error.message, error.line)
             return
         if not begun:

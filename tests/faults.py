@@ -64,7 +64,7 @@ class Call(NamedTuple):
     number: int
     """How many-th of its kind it was in its process: what strace counts."""
     paths: tuple[str, ...]
-    """Relative to the root; two for a link or a rename."""
+    """Relative to the root, whose own parent is ``..``; two for a link or a rename."""
     text: str
     """The arguments as strace wrote them."""
     result: str
@@ -79,7 +79,7 @@ class Call(NamedTuple):
 
 
 def parse_trace(text: str, root: Path) -> list[Call]:
-    """The calls of a trace (``strace -f -y``) that changed something below ``root``."""
+    """The calls of a trace (``strace -f -y``) that changed ``root`` or something below it."""
     counts: Counter[tuple[str, str]] = Counter()
     calls = []
     for line in text.splitlines():
@@ -93,7 +93,7 @@ def parse_trace(text: str, root: Path) -> list[Call]:
         by_descriptor = _BY_DESCRIPTOR.match(arguments)
         names = [by_descriptor[1]] if by_descriptor else _BY_NAME.findall(arguments)
         paths = [os.path.relpath(name, root) for name in names if os.path.isabs(name)]
-        if any(not path.startswith("..") for path in paths):
+        if any(path == ".." or not path.startswith("..") for path in paths):
             calls.append(Call(int(pid), kind, counts[pid, kind], tuple(paths), arguments, result))
     return calls
 

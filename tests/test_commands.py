@@ -102,7 +102,7 @@ def test_the_help_of_each_command_has_an_example_and_the_exit_codes(cli: Cli, ve
 @pytest.mark.parametrize("verb", _VERBS)
 def test_the_help_of_each_command_is_set_as_paragraphs(cli: Cli, verb: str) -> None:
     prose = ok(cli(verb, "--help")).out.split("Example:")[0]
-    for line in prose.splitlines():
+    for line in prose.rstrip().splitlines():
         assert re.match(r"(Usage: .*|  \S.*|)\Z", line), f"{line!r} is indented oddly"
         assert "   " not in line.lstrip()
 

@@ -57,8 +57,8 @@ def broken_rules(calls: list[Call]) -> Iterator[str]:
             yield f"{final} was published after the commit"
     for n, call in enumerate(calls):
         (path, *_) = call.paths
-        if call.kind == "mkdir" and path.startswith(("master/sequences", "master", ".")):
-            parent = os.path.dirname(path) or "."
+        if call.kind == "mkdir":
+            parent = ".." if path == "." else os.path.dirname(path) or "."
             durable = positions(calls, "fsync", parent)
             needed = min((at for at in links if calls[at].paths[1].startswith(path)), default=commit)
             if path != "master/tmp" and not any(n < at < needed for at in durable):
@@ -97,7 +97,7 @@ def test_everything_is_durable_before_the_commit(load: list[Call]) -> None:
 def test_the_database_is_committed_once(load: list[Call]) -> None:
     links = [n for n, call in enumerate(load) if call.kind == "link"]
     log = positions(load, "pwrite64", "master/aliases.sqlite3-wal")
-    frames = [n for n in log if n > min(links)]
+    frames = [n for n in log if n > min(links) and not load[n].text.endswith(", 32, 0")]  # header
     assert frames, "no row of the batch is written"
     assert min(frames) > max(links), "rows are written before all shards have their names"
     syncs = positions(load, "fsync fdatasync", "master/aliases.sqlite3-wal")
@@ -191,10 +191,11 @@ def megabytes(first: int, n: int) -> Iterator[str]:
 
 def test_a_killed_writer_does_not_block_the_next_one(root: Path, tmp_path: Path) -> None:
     file = write_fasta(tmp_path / "file.fa", {"A.1": "ACGT"})
+    workers = []
     for _ in range(3):
         loading = Loading(root)
         loading.send(">B.1\nACGTACGT\n")
-        workers = loading.workers()
+        workers += loading.workers()
         loading.process.kill()
         loading.end()
         started = time.monotonic()
@@ -202,7 +203,7 @@ def test_a_killed_writer_does_not_block_the_next_one(root: Path, tmp_path: Path)
         assert time.monotonic() - started < 2
         assert contents(root).aliases.keys() == {"t:A.1"}
         assert untidy(root) == []
-        wait_until(lambda pids=tuple(workers): not any(map(is_running, pids)))  # type: ignore[misc]
+    wait_until(lambda: not any(map(is_running, workers)))
 
 
 @pytest.mark.parametrize("victim", [0, -1])
