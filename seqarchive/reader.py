@@ -245,7 +245,7 @@ class ArchiveReader:
 
     def is_circular(self, identifier: str) -> bool:
         """Whether a sequence is a circular molecule."""
-        return self._finder.locate(identifier).circular
+        return bool(self._finder.locate(identifier).circular)
 
     def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
         """The residues of a sequence in pieces of bounded size.
@@ -346,7 +346,7 @@ class ArchiveReader:
             "identifier": "ga4gh:SQ." + digest_text(row.digest),
             "length": row.length,
             "alphabet": letters_in(row.letters),
-            "circular": location.circular,
+            "circular": bool(location.circular),
             "aliases": self.translate(identifier),
             "added": added,
             "batch": row.batch_id,

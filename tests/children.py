@@ -46,7 +46,7 @@ def compete(root: str) -> None:
 # --- a writer with readers beside it ----------------------------------------------------------
 
 #: Sequences that are there all the time, under names that never move.
-N_STEADY = 150
+N_STEADY = 120
 #: Batches that the writer commits.
 N_BATCHES = 30
 #: Aliases that each batch moves to other sequences, all of them together.
@@ -59,7 +59,7 @@ residues_of = functools.cache(random_residues)
 @functools.cache
 def steady(n: int) -> str:
     """The residues of ``t:s{n}``: some share a block, some have many blocks of their own."""
-    return random_residues(f"steady {n}", 20 + (n * n * 37) % 60_000)
+    return random_residues(f"steady {n}", 20 + (n * n * 37) % 25_000)
 
 
 def moved(name: str, version: int) -> str:
@@ -257,6 +257,9 @@ def _report(directory: str, name: str, readers: list[Reader]) -> None:
     }
     Path(directory, f"{name}.json").write_text(json.dumps(report))
 
+
+#: This program.
+CHILDREN = str(Path(__file__))
 
 TASKS: dict[str, Callable[..., None]] = {"compete": compete, "commit": commit, "read": read}
 

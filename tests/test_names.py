@@ -413,7 +413,7 @@ def test_elsewhere_nobody_misses_a_version(archive: Archive, cli: Cli) -> None:
     assert load(cli, ">NM_000059\nAC\n>ENST00000513300\nGG\n", "mine")["versionless"] == 0
     assert load(cli, ">ref|NM_000059|\nAC\n", "mine")["versionless"] == 1
     shown = cli("load", "-n", "refseq", "-", stdin=b">NM_000058\nAC\n")
-    assert "1 RefSeq or Ensembl names without a version" in shown.out
+    assert "1 RefSeq or Ensembl name without a version" in shown.out
 
 
 def test_not_found_tells_which_versions_there_are(archive: Archive, cli: Cli) -> None:

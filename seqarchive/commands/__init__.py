@@ -191,6 +191,11 @@ def warn(settings: Settings, message: str) -> None:
         click.echo(f"seqarchive: {_one_line(message)}", err=True)
 
 
+def counted(n: int, what: str) -> str:
+    """A number and what it counts, which takes an s unless there is one."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def megabytes(n_bytes: int) -> str:
     """A size as people read it."""
     value = float(n_bytes)

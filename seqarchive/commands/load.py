@@ -16,7 +16,7 @@ from ..bgzf import Compression
 from ..deflines import Naming, read_alias_table
 from ..loading import LoadOptions, LoadReport, load
 from ..packing import SHARD_BYTES
-from . import Settings, command, megabytes, print_json, progress_bar, warn
+from . import Settings, command, counted, megabytes, print_json, progress_bar, warn
 
 _SIZE = re.compile(r"(\d+)\s*([kMGT]i?)?B?\Z")
 _UNITS = {"k": 1, "M": 2, "G": 3, "T": 4}
@@ -137,11 +137,10 @@ def command_(
 
 
 def _text(report: LoadReport) -> str:
-    n_files = len(report.files)
     head = "dry run, nothing written" if report.dry_run else f"batch {report.batch}"
     lines = [
-        f"{head}: {report.records:,} records from {n_files} file{'s' * (n_files != 1)}, "
-        f"{report.seconds:.2f} s",
+        f"{head}: {counted(report.records, 'record')} from "
+        f"{counted(len(report.files), 'file')}, {report.seconds:.2f} s",
         f"  sequences  {report.sequences_added:,} added ({report.residues_added:,} residues), "
         f"{report.sequences_known:,} known already",
         f"  aliases    {report.aliases_added:,} added, {report.aliases_known:,} known already, "
@@ -150,12 +149,12 @@ def _text(report: LoadReport) -> str:
     if report.shards:
         lines.append(f"  shards     {report.shards:,} written, {megabytes(report.shard_bytes)}")
     for count, what in (
-        (report.versionless, "RefSeq or Ensembl names without a version"),
-        (report.empty, "empty sequences"),
-        (report.circular, "circular molecules"),
+        (report.versionless, "RefSeq or Ensembl name{s} without a version"),
+        (report.empty, "empty sequence{s}"),
+        (report.circular, "circular molecule{s}"),
     ):
         if count:
-            lines.append(f"  {count:,} {what}")
+            lines.append(f"  {count:,} {what.format(s='s' * (count != 1))}")
     return "\n".join(lines)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..reader import ArchiveReader
-from . import Settings, command, megabytes, print_json
+from . import Settings, command, counted, megabytes, print_json
 
 
 @command("status", "seqarchive --json status")
@@ -19,7 +19,7 @@ def command_(settings: Settings) -> None:
     click.echo(f"{status['root']}, instance {status['instance']}")
     click.echo(f"  sequences  {status['sequences']:,} ({status['residues']:,} residues)")
     click.echo(
-        f"  aliases    {status['aliases']:,} in {len(status['namespaces'])} namespaces, "
+        f"  aliases    {status['aliases']:,} in {counted(len(status['namespaces']), 'namespace')}, "
         f"{status['ended_aliases']:,} former ones"
     )
     for namespace, count in status["namespaces"].items():
@@ -27,7 +27,7 @@ def command_(settings: Settings) -> None:
     click.echo(f"  digests    {', '.join(status['digests'])}")
     click.echo(f"  batches    {status['batches']:,}")
     click.echo(
-        f"  on disk    {megabytes(status['shard_bytes'])} in {status['shards']:,} shards, "
+        f"  on disk    {megabytes(status['shard_bytes'])} in {counted(status['shards'], 'shard')}, "
         f"{megabytes(status['index_bytes'])} of indexes, "
         f"{megabytes(status['database_bytes'])} of database"
     )

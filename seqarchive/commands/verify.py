@@ -6,7 +6,7 @@ import click
 
 from ..errors import Corrupt
 from ..verifying import VerifyReport, verify
-from . import Settings, command, print_json, progress_bar
+from . import Settings, command, counted, print_json, progress_bar
 
 
 @command("verify", "seqarchive verify --full")
@@ -33,11 +33,11 @@ def _print(report: VerifyReport) -> None:
         click.echo(f"left over: {path}")
     how = "in full" if report.full else "quickly (--full hashes every residue)"
     verdict = (
-        f"{len(report.findings):,} findings; `seqarchive repair` rebuilds what can be rebuilt"
+        f"{counted(len(report.findings), 'finding')}; `seqarchive repair` rebuilds what can be rebuilt"
         if report.findings
         else "no damage"
     )
     click.echo(
-        f"{report.sequences:,} sequences, {report.residues:,} residues in {report.shards:,} "
-        f"shards checked {how} in {report.seconds:.2f} s: {verdict}"
+        f"{counted(report.sequences, 'sequence')}, {counted(report.residues, 'residue')} in "
+        f"{counted(report.shards, 'shard')} checked {how} in {report.seconds:.2f} s: {verdict}"
     )
