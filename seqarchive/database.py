@@ -248,14 +248,14 @@ class Database:
                 found[sequence_id] = StoredDigests(*digests)
         return found
 
-    def candidates(self, alias: str) -> list[Alias]:
-        """Every namespace in which an alias means something, with the alias."""
+    def candidates(self, alias: str) -> list[tuple[Alias, int]]:
+        """Every namespace in which an alias means something, with the sequence that it means."""
         rows = self.connection.execute(
-            "SELECT n.name, a.alias FROM aliases a JOIN namespaces n ON n.id = a.namespace_id"
-            " WHERE a.alias = ? ORDER BY n.name",
+            "SELECT n.name, a.alias, a.sequence_id FROM aliases a"
+            " JOIN namespaces n ON n.id = a.namespace_id WHERE a.alias = ? ORDER BY n.name",
             (alias,),
         )
-        return [Alias._make(row) for row in rows]
+        return [(Alias(namespace, name), sequence_id) for namespace, name, sequence_id in rows]
 
     def versions_of(self, accession: str) -> list[Alias]:
         """Names that are this accession with a version, at most five."""

@@ -38,7 +38,7 @@ _ONE_FIELD = frozenset({"gi"})
 _LONGEST_PLAIN = 200
 
 _EXPORTED = re.compile(r"ga4gh:SQ\.([A-Za-z0-9_-]{32})(?:\s|\Z)")
-_VERSIONED_BY_RULE = re.compile(r"[A-Z]{2}_\d+|ENS[A-Z]*[GTPE]\d{11}")
+_VERSIONED_BY_RULE = re.compile(r"[A-Z]{2}_[A-Z]*\d+|ENS[A-Z]*[A-Z]\d{11}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +95,19 @@ class Naming:
         exported = _EXPORTED.match(defline)
         if exported is not None:
             return Names(_exported_names(defline), Digest(exported[1]))
+        names = self._said_names(defline)
+        for name in names:
+            if name.namespace in namespaces.COMPUTED:
+                raise BadName(f"{name.namespace} names are computed and cannot be given ({name})")
+        return Names(names)
+
+    def _said_names(self, defline: str) -> tuple[Alias, ...]:
+        """The names in a defline that is not an exported one."""
         name = first_word(defline)
         if self.pattern is not None:
-            return Names((self._match(defline),))
+            return (self._match(defline),)
         if self.table and (aliases := self.table.get(name)):
-            return Names(aliases)
+            return aliases
         if "|" in name:
             aliases = tuple(
                 alias
@@ -107,8 +115,8 @@ class Naming:
                 for alias in self._bar_names(first_word(part))
             )
             if aliases:
-                return Names(tuple(dict.fromkeys(aliases)))
-        return Names((Alias(self.namespace, check_alias(name)),))
+                return tuple(dict.fromkeys(aliases))
+        return (Alias(self.namespace, check_alias(name)),)
 
     def _match(self, defline: str) -> Alias:
         assert self.pattern is not None
@@ -148,6 +156,8 @@ class Naming:
                 fields = fields[2:] if code in _ONE_FIELD else fields[3:]
             else:
                 return []
+        if any(fields):  # something else follows, a range perhaps: the word is one name
+            return []
         for alias in found:
             check_alias(alias.alias)
         return found

@@ -129,8 +129,10 @@ def _find(database: Database, identifier: str) -> Location:
 
 
 def _ambiguous(database: Database, identifier: str, found: list[Location]) -> Ambiguous:
-    names = [str(alias) for alias in database.candidates(identifier)] or [
-        "ga4gh:SQ." + digest_text(location.digest) for location in found
+    candidates = database.candidates(identifier)
+    named = {sequence_id for _, sequence_id in candidates}
+    names = [str(alias) for alias, _ in candidates] + [
+        "ga4gh:SQ." + digest_text(location.digest) for location in found if location.id not in named
     ]
     return Ambiguous(
         f"{identifier!r} stands for {len(found)} sequences: {', '.join(names[:8])}"

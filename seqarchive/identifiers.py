@@ -72,7 +72,7 @@ def check_alias(text: str) -> str:
         raise BadName("an alias cannot be empty")
     if len(text) > _MAX_ALIAS:
         raise BadName(f"the alias {text[:40]!r}... has {len(text)} characters, more than 1,024")
-    if not text.isprintable() or len(text.split()) != 1 or text[0].isspace():
+    if not text.isprintable() or text.split() != [text]:
         raise BadName(f"the alias {text!r} has white space or control characters")
     return text
 

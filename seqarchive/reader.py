@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -55,10 +56,15 @@ class ArchiveReader:
     """
 
     def __init__(self, root: str | os.PathLike[str], instance: str = MASTER) -> None:
-        self.instance = Instance(Path(root), instance)
+        self.instance = Instance(Path(root).absolute(), instance)
         self.instance.require()
         self._finder = Finder(self.instance)
-        self._shards = OpenShards(self._open_shard, _OPEN_SHARDS, _CACHE_BYTES // BLOCK_SIZE)
+        self._shards = OpenShards(
+            # Not a method: an archive in a cycle would keep its files open after its last use.
+            partial(_open_shard, self._finder, self.instance),
+            _OPEN_SHARDS,
+            _CACHE_BYTES // BLOCK_SIZE,
+        )
 
     def __reduce__(self) -> tuple[type[ArchiveReader], tuple[Path, str]]:
         return type(self), (self.instance.root, self.instance.name)
@@ -207,17 +213,6 @@ class ArchiveReader:
         if location.shard_id is None or start == end:
             return b""
         return self._shards.read(location.shard_id, location.offset + start, location.offset + end)
-
-    def _open_shard(self, shard_id: int, cache: BlockCache) -> ShardReader:
-        row = self._finder.database.shard(shard_id)
-        return ShardReader(
-            self.instance.journal / row.path,
-            row.id,
-            size_bytes=row.size_bytes,
-            gzi_sha256=row.gzi_sha256,
-            first_digest=row.first_digest,
-            cache=cache,
-        )
 
     def fetch_many(
         self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
@@ -380,6 +375,20 @@ class ArchiveReader:
     def database(self) -> Database:
         """The look-ups beneath, of the calling thread."""
         return self._finder.database
+
+
+def _open_shard(
+    finder: Finder, instance: Instance, shard_id: int, cache: BlockCache
+) -> ShardReader:
+    row = finder.database.shard(shard_id)
+    return ShardReader(
+        instance.journal / row.path,
+        row.id,
+        size_bytes=row.size_bytes,
+        gzi_sha256=row.gzi_sha256,
+        first_digest=row.first_digest,
+        cache=cache,
+    )
 
 
 def _wanted(to: str | Sequence[str] | None) -> frozenset[str] | None:

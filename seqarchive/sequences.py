@@ -77,6 +77,8 @@ class ArchivedSequence(Sequence[str]):
 
     def find(self, part: str, start: int = 0, end: int | None = None) -> int:
         """The lowest position where ``part`` begins in ``[start, end)``, or -1; like str.find."""
+        if start > self._length:
+            return -1
         start, end, _ = slice(start, end).indices(self._length)
         if end - start < len(part):
             return -1

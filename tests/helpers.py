@@ -1,4 +1,4 @@
-"""What several tests need: FASTA texts, digests computed here and not by the package, directories."""
+"""What several tests need: FASTA texts, digests that the package did not compute, directories."""
 
 from __future__ import annotations
 

@@ -281,6 +281,45 @@ def test_a_reader_that_has_seen_enough_is_no_error(
         assert running.wait() == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "closed"),
+    [
+        ("load --namespace x -", "<&-"),
+        ("import-aliases -", "<&-"),
+        ("translate --from -", "<&-"),
+        ("get --bed -", "<&-"),
+        ("get ref:a", ">&-"),
+        ("export", ">&-"),
+    ],
+)
+def test_a_standard_stream_that_is_closed_is_an_error_and_not_a_bug(
+    root: Path, loaded: Result, arguments: str, closed: str
+) -> None:
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), *arguments.split()]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+    done = subprocess.run(shell, capture_output=True, text=True, check=False)
+    refused(Result(done.returncode, done.stdout, done.stderr), 1)
+
+
+def test_a_full_disk_under_the_output_is_an_error(root: Path, loaded: Result) -> None:
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), "export"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    refused(Result(done.returncode, "", done.stderr), 1, "full")
+
+
+def test_a_warning_is_one_line_that_names_the_file_and_q_silences_it(
+    process: Cli, tmp_path: Path
+) -> None:
+    file = tmp_path / "x.gb"
+    file.write_text("LOCUS       X 4 bp\nVERSION     X.1\nORIGIN\n        1 acgt\n//\n")
+    warned = ok(process("load", "--namespace", "x", file))
+    assert "1 record from 1 file" in warned.out
+    assert warned.err.startswith(f"seqarchive: {file}, near line ")
+    assert warned.err.count("\n") == 1
+    assert ok(process("-q", "load", "--namespace", "x", file)).err == ""
+
+
 # --- exit codes -------------------------------------------------------------------------------
 
 
@@ -364,7 +403,7 @@ def test_an_instance_that_is_not_there_is_not_made_by_loading(
 def test_who_may_not_write_can_read_and_is_refused_with_8(source: Path) -> None:
     with shared_directory() as directory:
         root = directory / "archive"
-        copy = shutil.copy(source, directory)
+        copy = str(shutil.copy(source, directory))
         arguments = ["--root", str(root), "load", "--namespace", "ref", copy]
         subprocess.run(
             [sys.executable, "-m", "seqarchive", *arguments], check=True, capture_output=True
@@ -373,13 +412,11 @@ def test_who_may_not_write_can_read_and_is_refused_with_8(source: Path) -> None:
         before = tree(root)
         reads = [["get", "ref:a"], ["status"], ["export"], ["verify", "--full"], ["log"]]
         writes = [["load", "--namespace", "other", copy], ["digests", "add", "sha256"], ["repair"]]
-        *results, elsewhere = run_without_rights(
-            *(["--root", str(root), *arguments] for arguments in reads + writes),
-            ["--root", str(root / "deeper"), "init"],
-        )
+        lines = [["--root", str(root), *arguments] for arguments in reads + writes]
+        results = run_without_rights(*lines, ["--root", str(root / "deeper"), "init"])
         for result in results[: len(reads)]:
             assert (result.code, result.err) == (0, "")
-        for result in (*results[len(reads) :], elsewhere):
+        for result in results[len(reads) :]:
             refused(result, 8, str(root))
         assert tree(root) == before
 
@@ -430,8 +467,7 @@ def interruptible(root: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]
 
     def start(*options: str) -> subprocess.Popen[bytes]:
         running = subprocess.Popen(
-            [sys.executable, "-c", _ATTENTIVE, "--root", str(root)]
-            + ["load", "--namespace", "pipe", *options, "-"],
+            [sys.executable, "-c", _ATTENTIVE, "--root", root, "load", "-n", "pipe", *options, "-"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -735,9 +771,7 @@ def test_a_circular_name_that_no_record_has_is_reported(cli: Cli, source: Path) 
     assert ok(cli("-q", *arguments, source)).err == ""
 
 
-def test_a_shard_closes_at_the_size_that_is_asked_for(
-    cli: Cli, root: Path, tmp_path: Path
-) -> None:
+def test_a_shard_closes_at_the_size_that_is_asked_for(cli: Cli, root: Path, tmp_path: Path) -> None:
     letters = random.Random(5)
     records = {f"n{n}": "".join(letters.choices("ACGT", k=20_000)) for n in range(12)}
     file = write_fasta(tmp_path / "x.fa", records)
@@ -745,6 +779,50 @@ def test_a_shard_closes_at_the_size_that_is_asked_for(
     assert report["shards"] == len(shards(root)) > 3
     assert max(path.stat().st_size for path in shards(root)) <= 20_000
     assert dict(_exported(cli)) == {sq(text): text for text in records.values()}
+
+
+def test_workers_write_the_very_bytes_that_one_process_writes(
+    process: Cli, root: Path, tmp_path: Path
+) -> None:
+    letters = random.Random(6)
+    long, short = ("".join(letters.choices("ACGTN", k=n)) for n in (1_500_000, 3000))
+    records = [(f"l{n}", long[n:] + long[:n]) for n in range(5)]
+    records += [(f"s{n}", short[n:] + short[: n // 2]) for n in range(600)]
+    file = write_fasta(tmp_path / "x.fa", records + records[3:9])
+    assert file.stat().st_size > 8 << 20  # less is not worth workers
+    for threads, place in (("0", root), ("2", tmp_path / "two"), ("3", tmp_path / "three")):
+        options = ["--threads", threads, "--shard-size", "1M", "--namespace", "ref"]
+        done = json_of(process("--root", place, "--json", "load", *options, file))
+        assert (done["sequences_added"], done["sequences_known"]) == (605, 6)
+    one, two, three = (
+        [path.read_bytes() for path in shards(place)]
+        for place in (root, tmp_path / "two", tmp_path / "three")
+    )
+    assert one == two == three
+    assert len(one) > 3
+
+
+def test_the_small_compression_is_smaller_and_says_the_same(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    file = write_fasta(tmp_path / "x.fa", {f"n{n}": "ACGGTTA" * n for n in range(1, 200)})
+    ok(cli("load", "--namespace", "ref", file))
+    small = tmp_path / "small"
+    ok(cli("--root", small, "load", "--compression", "small", "--namespace", "ref", file))
+    assert ok(cli("--root", small, "export")).out == ok(cli("export")).out
+    assert 2 * shards(small)[0].stat().st_size < shards(root)[0].stat().st_size
+
+
+def test_a_few_conflicts_are_printed_and_all_are_in_the_json(cli: Cli, tmp_path: Path) -> None:
+    names = [f"n{n}" for n in range(30)]
+    ok(cli("load", "-n", "ref", write_fasta(tmp_path / "1.fa", dict.fromkeys(names, "AAAA"))))
+    other = write_fasta(tmp_path / "2.fa", dict.fromkeys(names, "CCCC"))
+    refused(cli("load", "-n", "ref", other), 4, "ref:n0", "30 conflicts")
+    result = ok(cli("--json", "load", "-n", "ref", "--on-conflict", "keep", other))
+    assert len(json_of(result)["conflicts"]) == json_of(result)["aliases_kept"] == 30
+    lines = result.err.splitlines()
+    assert len(lines) == 11
+    assert "20 more conflicts" in lines[-1]
 
 
 def _exported(cli: Cli) -> list[tuple[str, str]]:
@@ -821,9 +899,7 @@ def test_get_goes_over_the_origin_of_a_circular_sequence_only(cli: Cli, loaded: 
     refused(cli("get", "ref:ring:11-3"), 5, "11-3")
 
 
-def test_get_takes_a_name_as_a_whole_before_it_splits_off_a_range(
-    cli: Cli, tmp_path: Path
-) -> None:
+def test_get_takes_a_name_as_a_whole_before_it_splits_off_a_range(cli: Cli, tmp_path: Path) -> None:
     records = {"x:1-3": "AAAA", "x": "CCCCC", "y:2-4": "GGGG"}
     ok(cli("load", "--namespace", "ref", write_fasta(tmp_path / "x.fa", records)))
     assert ok(cli("get", "ref:x:1-3", "ref:x:0-2", "ref:x:1-3:1-2", "y:2-4")).out == (
@@ -901,9 +977,7 @@ def test_an_ambiguous_name_is_refused_with_its_candidates(
     refused(cli("get", "--bed", bed), 3, "alt:a")
 
 
-def test_what_is_not_found_comes_with_the_versions_that_are_there(
-    cli: Cli, tmp_path: Path
-) -> None:
+def test_what_is_not_found_comes_with_the_versions_that_are_there(cli: Cli, tmp_path: Path) -> None:
     ok(cli("load", "-n", "refseq", write_fasta(tmp_path / "x.fa", {"NM_000059.4": "ACGT"})))
     refused(cli("get", "refseq:NM_000059"), 3, "'refseq:NM_000059'", "refseq:NM_000059.4")
 
@@ -1002,17 +1076,19 @@ def test_export_aliases_writes_a_table_that_import_aliases_takes_in(
         "namespace\talias\tsequence",
         *(
             f"{namespace}\t{alias}\t{sq(text)}"
-            for alias, namespace, text in sorted(
-                [("a", "ref", A), ("a#2", "Alt", A), ("a2", "Alt", A), ("b", "ref", B)]
-                + [("ring", "ref", RING), ("prot", "ref", PROT)]
+            for alias, namespace, text in (
+                ("a", "ref", A),
+                ("a#2", "Alt", A),
+                ("a2", "Alt", A),
+                ("b", "ref", B),
+                ("prot", "ref", PROT),
+                ("ring", "ref", RING),
             )
         ),
     ]
     copy = tmp_path / "copy"
     ok(cli("--root", copy, "load", "-n", "ref", source))
-    report = json_of(
-        cli("--root", copy, "--json", "import-aliases", "-", stdin=table.encode())
-    )
+    report = json_of(cli("--root", copy, "--json", "import-aliases", "-", stdin=table.encode()))
     assert (report["rows"], report["aliases_added"], report["aliases_known"]) == (6, 2, 4)
     assert (report["batch"], report["source"]) == (2, "standard input")
     assert ok(cli("--root", copy, "export-aliases")).out == table
@@ -1032,6 +1108,7 @@ def test_export_aliases_selects_by_namespace_and_by_wildcards(
     assert names("--glob", "b?") == ["Alt:b%"]
     assert names("--glob", "%") == []
     assert names("--namespace", "ref", "--glob", "r*") == ["ref:ring"]
+    refused(cli("export-aliases", "--namespace", "absent"), 3, "absent")
     lines = json_lines(cli("--json", "export-aliases", "-n", "alt"))
     assert lines[0] == {"namespace": "Alt", "alias": "a2", "sequence": sq(A)}
     assert len(lines) == 2
@@ -1199,9 +1276,7 @@ def test_what_an_interrupted_load_left_is_no_damage_and_goes_with_the_next_write
     assert "left over" not in ok(cli("verify")).out
 
 
-def test_a_lost_shard_is_found_and_cannot_be_repaired(
-    cli: Cli, root: Path, loaded: Result
-) -> None:
+def test_a_lost_shard_is_found_and_cannot_be_repaired(cli: Cli, root: Path, loaded: Result) -> None:
     (shard,) = shards(root)
     shard.unlink()
     found = cli("--json", "verify")

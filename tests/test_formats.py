@@ -618,6 +618,33 @@ def test_a_file_that_is_not_there_is_not_found(archive: Archive, cli: Cli, tmp_p
     assert is_as_before(archive)
 
 
+def test_a_file_name_may_be_any_bytes(archive: Archive, cli: Cli, tmp_path: Path) -> None:
+    names = [b"space and \xc3\xbc.fa", b"latin-1 \xfc.fa", b"line\nend.fa", b"-n", b"=%41.fa"]
+    paths = [os.fsdecode(os.path.join(os.fsencode(tmp_path), name)) for name in names]
+    for n, path in enumerate(paths):
+        Path(path).write_bytes(b">r%d\n%s\n" % (n, dna(n + 1)))
+    result = cli("--json", "load", "--namespace", "t", *paths)
+    assert result.code == 0, result.err
+    assert len(json.loads(result.out)["files"]) == len(names)
+    assert len(archive) == len(names)
+    assert cli("log").code == cli("--json", "log").code == 0
+    assert len(archive.metadata("t:r1")["deflines"]) == 1
+
+
+def test_a_file_that_is_none_is_left_out_when_errors_are_skipped(
+    archive: Archive, tmp_path: Path
+) -> None:
+    files = {"good": SMALL, "none": b"\n", "text": b"hello", "zip": b"PK\x03\x04" + bytes(26)}
+    for name, contents_ in files.items():
+        (tmp_path / name).write_bytes(contents_)
+    report = archive.load([tmp_path / name for name in files], "t", skip_errors=True)
+    assert [Path(file["name"]).name for file in report.files] == ["good"]
+    assert [line.split(":")[0].split(",")[0] for line in report.skipped] == [
+        str(tmp_path / name) for name in ("none", "text", "zip")
+    ]
+    assert contents(archive) == naive(SMALL)
+
+
 def test_a_directory_is_no_file(archive: Archive, cli: Cli, tmp_path: Path) -> None:
     result = cli("load", "--namespace", "t", tmp_path)
     assert result.code == 1

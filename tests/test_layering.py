@@ -74,10 +74,10 @@ def _imports(module: str) -> list[Import]:
         functions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
         inside = in_function or isinstance(node, functions)
         if isinstance(node, ast.If) and _is_type_checking(node):
-            for child in node.body:
-                walk(child, inside, True)
-            for child in node.orelse:
-                walk(child, inside, for_types)
+            for statement in node.body:
+                walk(statement, inside, True)
+            for statement in node.orelse:
+                walk(statement, inside, for_types)
             return
         for child in ast.iter_child_nodes(node):
             walk(child, inside, for_types)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -575,6 +576,21 @@ def test_what_only_resembles_a_digest_finds_nothing(
     with pytest.raises(KeyError):
         archive[spelling]
     assert cli("get", "--", spelling).code == 3
+
+
+@pytest.mark.parametrize("command", ["get", "translate", "export"])
+def test_bytes_that_are_no_text_are_not_found_either(
+    archive: Archive, cli: Cli, command: str
+) -> None:
+    """What Python makes of an argument that is not UTF-8."""
+    load(cli, ">a\nACGT\n")
+    for text in (os.fsdecode(b"\xff"), os.fsdecode(b"t:\xff"), os.fsdecode(b"\xff:a")):
+        result = cli(command, text)
+        assert (result.code, result.out) == (3, "")
+        assert result.err.count("\n") == 1
+        assert text not in archive
+        with pytest.raises(BadName):
+            archive[text] = "ACGT"
 
 
 # --- ranges -----------------------------------------------------------------------------------

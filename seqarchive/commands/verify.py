@@ -33,7 +33,8 @@ def _print(report: VerifyReport) -> None:
         click.echo(f"left over: {path}")
     how = "in full" if report.full else "quickly (--full hashes every residue)"
     verdict = (
-        f"{counted(len(report.findings), 'finding')}; `seqarchive repair` rebuilds what can be rebuilt"
+        f"{counted(len(report.findings), 'finding')}; "
+        "`seqarchive repair` rebuilds what can be rebuilt"
         if report.findings
         else "no damage"
     )

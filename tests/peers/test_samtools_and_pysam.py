@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pysam
@@ -19,7 +18,7 @@ from helpers import parse_fasta, sha512t24u, shards, write_fasta
 import seqarchive
 from seqarchive import Archive
 
-#: Longer than half a block of 64 KiB, and its lines are as long as itself.
+#: More than half of a block of 64 KiB.
 LONG = "".join(random.Random(40).choices("ACGTN", k=40_000))
 
 FILES = (
@@ -33,13 +32,13 @@ N_SEQUENCES = 1 + 1 + 14 + 2
 
 
 @pytest.fixture
-def loaded(archive: Archive, data: Path, tmp_path: Path) -> Iterator[Archive]:
+def loaded(archive: Archive, data: Path, tmp_path: Path) -> Archive:
     """Real files, one shard each; then an empty record between a short and a long one."""
     for namespace, name in FILES:
         archive.load(data / name, namespace)
     made = {"short": "ACGT" * 5, "empty": "", "long": LONG}
     archive.load(write_fasta(tmp_path / "made.fa", made), "made")
-    yield archive
+    return archive
 
 
 def run(*command: str | Path) -> bytes:
@@ -71,13 +70,10 @@ def test_pysam_finds_the_same_names_and_lengths_in_the_same_order(
             seen.append(list(zip(file.references, file.lengths, strict=True)))
     assert len(seen) == len(FILES) + 1
     assert sum(map(len, seen)) == N_SEQUENCES
-    in_order = [shard_of for part in sorted(seen, key=first_of(loaded)) for shard_of in part]
-    assert in_order == described(loaded)
-
-
-def first_of(archive: Archive) -> object:
-    place = {name: n for n, (name, _) in enumerate(described(archive))}
-    return lambda part: place[part[0][0]]
+    expected = described(loaded)
+    place = {name: n for n, (name, _) in enumerate(expected)}
+    seen.sort(key=lambda part: place[part[0][0]])  # shards have no order of their own
+    assert [pair for part in seen for pair in part] == expected
 
 
 def test_pysam_reads_the_same_residues_in_every_range(loaded: Archive, root: Path) -> None:
@@ -135,11 +131,9 @@ def test_samtools_faidx_prints_the_first_60_residues_of_every_record(
     assert n == N_SEQUENCES
 
 
-def test_samtools_faidx_prints_a_range_beyond_the_first_block(loaded: Archive, root: Path) -> None:
+def test_samtools_faidx_prints_the_end_of_a_long_record(loaded: Archive, root: Path) -> None:
     name = sha512t24u(LONG)
-    (shard,) = (
-        path for path in shards(root) if name in beside(path, ".fai").read_text("ascii")
-    )
+    (shard,) = (path for path in shards(root) if name in beside(path, ".fai").read_text("ascii"))
     printed = run("samtools", "faidx", shard, f"{name}:39001-40000").decode()
     assert parse_fasta(printed) == [(f"{name}:39001-40000", LONG[39_000:])]
 

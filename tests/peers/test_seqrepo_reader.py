@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ LONG = "".join(random.Random(7).choices("ACGTN", k=200_000))
 
 
 @pytest.fixture
-def loaded(archive: Archive, data: Path, tmp_path: Path) -> Iterator[Archive]:
+def loaded(archive: Archive, data: Path, tmp_path: Path) -> Archive:
     """Records that share blocks, records of several blocks, nucleotides and proteins."""
     archive.load(data / "nucl/phiX174_NC_001422.1.fa", "refseq")
     archive.load(data / "gb_embl/human_mito_rCRS_NC_012920.1.gbff", "refseq")
@@ -24,7 +23,7 @@ def loaded(archive: Archive, data: Path, tmp_path: Path) -> Iterator[Archive]:
     archive.load(data / "gb_embl/emboss_swissprot_100.dat", "uniprot")
     made = {"one": "A", "stop": "MKV*", "empty": "", "long": LONG}
     archive.load(write_fasta(tmp_path / "made.fa", made), "made")
-    yield archive
+    return archive
 
 
 def test_seqrepo_finds_every_sequence_that_has_residues_under_its_digest(
@@ -42,7 +41,8 @@ def test_seqrepo_finds_every_sequence_that_has_residues_under_its_digest(
 def test_seqrepo_reads_the_residues_of_whole_sequences(loaded: Archive, root: Path) -> None:
     for shard in shards(root):
         reader = FabgzReader(str(shard))
-        for name in reader.keys():
+        names = reader.keys()
+        for name in names:
             residues = reader[name]
             assert residues == reader.fetch(name) == loaded.fetch(name)
             assert sha512t24u(residues) == name
@@ -52,8 +52,9 @@ def test_seqrepo_reads_the_residues_of_ranges(loaded: Archive, root: Path) -> No
     rng = random.Random(2)
     for shard in shards(root):
         with FabgzReader(str(shard)) as reader:
-            for name in reader.keys():
-                length = loaded[name].__len__()
+            names = reader.keys()
+            for name in names:
+                length = len(loaded[name])
                 for _ in range(50):
                     start = rng.randrange(length)
                     end = rng.randint(start + 1, length)
@@ -65,9 +66,8 @@ def test_seqrepo_reads_the_residues_of_ranges(loaded: Archive, root: Path) -> No
 
 def test_seqrepo_reads_across_the_ends_of_blocks(loaded: Archive, root: Path) -> None:
     name = sha512t24u(LONG)
-    (reader,) = (
-        reader for reader in map(FabgzReader, map(str, shards(root))) if name in reader.keys()
-    )
+    readers = [FabgzReader(str(shard)) for shard in shards(root)]
+    (reader,) = (reader for reader in readers if name in set(reader.keys()))
     for end in range(0xFF00, len(LONG), 0xFF00):
         for start, stop in ((end - 50, end + 50), (end - 1, end), (end, end + 1)):
             assert reader.fetch(name, start, stop) == LONG[start:stop]
