@@ -141,7 +141,7 @@ def command(
 class _Watcher:
     """Looks at a process and its children many times a second. Linux only; 0 elsewhere."""
 
-    _INTERVAL = 0.01
+    _INTERVAL = 0.02
 
     def __init__(self, pid: int) -> None:
         self._pid = pid

@@ -84,6 +84,7 @@ ROWS = (
     Row("memory short", "memory, {short_mb} Mb in records of 1 kb (pipe)", "MB", Fixed(200)),
     Row("memory long", "memory, one record of {long_mb} Mb (pipe)", "MB",
         OfPeer("memory short", "seqarchive", 1.0, "as with 1 kb")),
+    Row("memory big", "memory, {big} records of 60 b", "MB", Fixed(200)),
     Row("disk transcripts", "on disk, the transcripts", "MB", Fixed(22)),
     Row("disk chr20", "on disk, human chromosome 20", "MB", Fixed(17)),
     Row("fetch first", "100 bp by alias, random, first touch", "µs", Fixed(25)),
@@ -103,6 +104,8 @@ MORE = (
     Row("load transcripts process", "load the transcripts, whole process", "s"),
     Row("load transcripts cpu", "load the transcripts, processor seconds", "s"),
     Row("load transcripts created", "load the transcripts, archive created too", "s"),
+    Row("again chromosomes cpu", "the chromosomes again, processor seconds", "s"),
+    Row("again transcripts cpu", "the transcripts again, processor seconds", "s"),
     Row("load chr20", "load human chromosome 20 (gzip)", "s"),
     Row("load big", "load {big} sequences of 60 b", "s"),
     Row("memory largest chromosomes", "largest process, loading the chromosomes", "MB"),
@@ -110,6 +113,8 @@ MORE = (
     Row("apparent transcripts", "sizes of the files, the transcripts", "MB"),
     Row("apparent chr20", "sizes of the files, human chromosome 20", "MB"),
     Row("disk chromosomes", "on disk, the chromosomes", "MB"),
+    Row("fetch first cpu", "100 bp by alias, first touch, processor time", "µs"),
+    Row("fetch again cpu", "the same, warm, processor time", "µs"),
     Row("fetch tuned first", "100 bp, first touch (SeqRepo: 10 files open)", "µs"),
     Row("fetch tuned again", "the same, warm (SeqRepo: 10 files open)", "µs"),
     Row("fetch together", "the same, all in one call", "µs"),
@@ -152,7 +157,7 @@ def as_text(results: dict[str, Any]) -> str:
         "A goal is reached where \"ours / goal\" is at most 1; \"best\" is the same of the best\n"
         "rounds, which other programs on the machine disturb less.",
         f"{environment['processor']}, {environment['cores']} cores, Python "
-        f"{environment['python']}, {results['rounds']} rounds"
+        f"{environment['python']}, rounds: {results['rounds']}"
         + (", SMALL INPUTS: the goals are for the large ones." if results["quick"] else "."),
     ]
     if others > 0.1:

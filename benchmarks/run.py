@@ -97,9 +97,13 @@ class Bench:
             root = self.created(contestant)
             operation = "index" if (contestant, name) == (GTARS, "big") else "load"
             fasta = self.copy(self.dataset(name).fasta)
-            sample = self.work(f"prepare {name}", contestant, operation, root=root, fasta=fasta)
-            if operation == "load" and name == "big":
+            watch = operation == "load" and name == "big"
+            sample = self.work(
+                f"prepare {name}", contestant, operation, root=root, fasta=fasta, watch=watch
+            )
+            if watch:
                 self.record("load big", contestant, sample.steps["load"].wall)
+                self.record("memory big", contestant, sample.peak_tree / _MB)
             self.keep(contestant, name, root)
         return self._roots[contestant.name, name]
 
@@ -190,6 +194,7 @@ def again(bench: Bench) -> None:
             root = bench.directory() if one is HASHING else bench.root(one, name)
             sample = bench.work(f"again {name}", one, "load", root=root, fasta=bench.copy(fasta))
             bench.record(f"again {name}", one, sample.steps["load"].wall)
+            bench.record(f"again {name} cpu", one, sample.steps["load"].cpu)
 
 
 def memory(bench: Bench) -> None:
@@ -246,6 +251,7 @@ def _fetch(
         for name, step in sample.steps.items():
             _check(step, [read.expected for read in data.reads[:limit]], one)
             bench.record(f"{row} {name}", one, step.each * 1e6)
+            bench.record(f"{row} {name} cpu", one, step.cpu / step.count * 1e6)
 
 
 def _check(step: StepTimes, expected: Sequence[str], contestant: Contestant) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-from . import namespaces
-from .errors import NotFound
 from .identifiers import Alias, Digest, digest_text
 from .reader import ArchiveReader
 
@@ -36,10 +34,7 @@ def fasta_records(
             yield _defline(digest, aliases), digest
         return
     if namespace is not None:
-        spelling = namespaces.canonical(namespace)
-        if database.namespace_id(spelling) is None:
-            known = ", ".join(name for name, _ in database.namespaces()) or "none"
-            raise NotFound(f"there is no namespace {namespace!r} (there are: {known})")
+        spelling = archive.namespace(namespace)
         rows: Iterable[tuple[int, bytes]] = (
             (sequence_id, database.sequence(sequence_id).digest)
             for sequence_id in database.sequence_ids_in(spelling)

@@ -153,6 +153,8 @@ def open_input(name: str) -> Iterator[Input]:
 def _standard_input() -> BinaryIO:
     """Standard input, unbuffered if it is a real file: the lock of Python's own buffer would be
     held by a thread that waits for a pipe, and an interrupted load could not end."""
+    if sys.stdin is None:
+        raise SeqArchiveError("standard input is closed")
     try:
         fd = sys.stdin.fileno()
     except (OSError, ValueError):

@@ -271,11 +271,27 @@ class ArchiveReader:
         Args:
             namespace: Only those of this one.
             pattern: Only those that match; ``*`` and ``?`` are wildcards here and nowhere else.
+
+        Raises:
+            NotFound: There is no such namespace.
         """
         if namespace is not None:
-            namespace = namespaces.canonical(namespace)
+            namespace = self.namespace(namespace)
         for alias, digest in self._finder.database.aliases(namespace, pattern):
             yield alias, digest_text(digest)
+
+    def namespace(self, name: str) -> str:
+        """A namespace that there is, in its canonical spelling.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        spelling = namespaces.canonical(name)
+        database = self._finder.database
+        if database.namespace_id(spelling) is None:
+            known = ", ".join(known for known, _ in database.namespaces()) or "none"
+            raise NotFound(f"there is no namespace {name!r} (there are: {known})")
+        return spelling
 
     def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
         """All names of a sequence as ``namespace:alias``, those that follow from digests first.

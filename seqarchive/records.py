@@ -354,7 +354,7 @@ def _flat_file(chunks: Iterator[bytes], source: str, kind: str) -> Iterator[Reco
             if record is None:
                 break
             n_records += 1
-            messages = [str(warning.message) for warning in caught]
+            messages = [" ".join(str(warning.message).split()) for warning in caught]
             caught.clear()
             yield _flat_record(record, messages, source, lines.n_lines)
     if not n_records:

@@ -109,8 +109,9 @@ def wrong_answers(
 
 
 def flips(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The data with one bit changed, for every bit, or for every 7th."""
-    for bit in range(0, 8 * len(data), 1 if ALL else 7):
+    """The data with one bit changed, for every bit, or for every 7th and those at both ends."""
+    every = range(8 * len(data))
+    for bit in every if ALL else sorted({*every[::7], *every[: 28 * 8], *every[-28 * 8 :]}):
         flipped = bytearray(data)
         flipped[bit // 8] ^= 1 << bit % 8
         yield bit, bytes(flipped)

@@ -232,6 +232,8 @@ def lines_of(name: str) -> Iterable[str]:
     Raises:
         NotFound: No such file. BadInput: It is not UTF-8.
     """
+    if name == "-" and sys.stdin is None:
+        raise SeqArchiveError("standard input is closed")
     try:
         with nullcontext(sys.stdin.buffer) if name == "-" else open(name, "rb") as file:
             for n, line in enumerate(file, 1):
@@ -250,6 +252,11 @@ def lines_of(name: str) -> Iterable[str]:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
+    # A descriptor that the caller has closed would be given to the next file that is opened, and
+    # a shard must not get what is written to standard error.
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(fd)
     sys.exit(run(arguments))
 
 
@@ -257,6 +264,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     settings = Settings()
     try:
+        if sys.stdout is None:
+            raise SeqArchiveError("standard output is closed")
         result = cli.main(arguments, prog_name="seqarchive", obj=settings, standalone_mode=False)
         return result if isinstance(result, int) else 0
     except click.ClickException as error:

@@ -20,6 +20,8 @@ def command_(settings: Settings, namespace: str | None, pattern: str | None) -> 
     `import-aliases` takes it in again.
     """
     with ArchiveReader(settings.place().root, settings.place().name) as archive:
+        if namespace is not None:
+            namespace = archive.namespace(namespace)
         if not settings.json:
             sys.stdout.write(HEADER + "\n")
         for alias, digest in archive.all_aliases(namespace, pattern):

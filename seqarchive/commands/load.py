@@ -109,7 +109,8 @@ def command_(
     FILES are FASTA, GenBank, EMBL or Swiss-Prot, plain or compressed (gzip, BGZF, bzip2, xz,
     zstd), recognised by content; `-` is standard input. Known sequences are not stored again.
     """
-    logging.basicConfig(format="seqarchive: %(message)s", level=logging.WARNING)
+    level = logging.ERROR if settings.quiet else logging.WARNING
+    logging.basicConfig(format="seqarchive: %(message)s", level=level)
     naming = Naming(
         namespaces.canonical(namespace),
         alias_regex,
