@@ -10,6 +10,7 @@ import os
 import sqlite3
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -130,10 +131,24 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
 
+    @contextmanager
+    def one_commit(self) -> Iterator[None]:
+        """All look-ups in here see one and the same commit. Keep it short: a long one holds back
+        the writer's checkpoints (not its commits)."""
+        connection = self.connection
+        if connection.in_transaction:
+            yield
+            return
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            connection.execute("COMMIT")
+
     def generation(self) -> object:
         """Something that differs after every commit by anybody."""
         if self.is_unguarded:
-            return self._check_file()
+            return self._stamp if self.connection.in_transaction else self._check_file()
         return self._version.execute("PRAGMA data_version").fetchone()
 
     def _check_file(self) -> object:

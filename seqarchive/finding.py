@@ -89,7 +89,7 @@ class Finder:
             if memory.is_current():
                 return found
             memory.forget()
-        found = _find(memory.database, identifier)
+        found = _find_one(memory.database, identifier)
         if len(memory.located) >= _REMEMBERED:
             memory.located.clear()
         memory.located[identifier] = found
@@ -111,6 +111,16 @@ class Finder:
             located = database.locate_aliases(key.namespace, aliases)
             found.update((f"{prefix}:{alias}", location) for alias, location in located)
         return [found.get(identifier) or self.locate(identifier) for identifier in identifiers]
+
+
+def _find_one(database: Database, identifier: str) -> Location:
+    """The one sequence, by one statement if the identifier has a namespace; most have."""
+    key = qualified_key(identifier)
+    found = database.locate(key) if key is not None else []
+    if len(found) == 1:
+        return found[0]
+    with database.one_commit():
+        return _find(database, identifier)
 
 
 def _find(database: Database, identifier: str) -> Location:

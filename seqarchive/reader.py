@@ -221,10 +221,12 @@ class ArchiveReader:
 
         They are read in the order in which they are stored, so that each block is inflated once.
         """
-        wanted = [
-            (self._finder.locate(identifier), identifier, start, end)
-            for identifier, start, end in requests
-        ]
+        asked = list(requests)  # an iterator may look something up itself, or take its time
+        with self._finder.database.one_commit():
+            wanted = [
+                (self._finder.locate(identifier), identifier, start, end)
+                for identifier, start, end in asked
+            ]
         order = sorted(
             range(len(wanted)),
             key=lambda n: (
@@ -310,7 +312,12 @@ class ArchiveReader:
         Raises:
             NotFound, Ambiguous: Of the first identifier that is so.
         """
-        wanted = _wanted(to)
+        with self._finder.database.one_commit():
+            return self._translate_many(identifiers, _wanted(to))
+
+    def _translate_many(
+        self, identifiers: Sequence[str], wanted: frozenset[str] | None
+    ) -> list[tuple[str, list[str]]]:
         locations = self._finder.locate_many(identifiers)
         database = self._finder.database
         ids = list(dict.fromkeys(location.id for location in locations))
@@ -347,6 +354,10 @@ class ArchiveReader:
         ``circular``, ``aliases`` (all names), ``added`` (ISO 8601, UTC), ``batch``, ``deflines``
         (``source`` and ``defline`` of each record that was this sequence).
         """
+        with self._finder.database.one_commit():
+            return self._metadata(identifier)
+
+    def _metadata(self, identifier: str) -> dict[str, Any]:
         location = self._finder.locate(identifier)
         database = self._finder.database
         row = database.sequence(location.id)
@@ -369,6 +380,10 @@ class ArchiveReader:
 
     def status(self) -> dict[str, Any]:
         """Counts and sizes; ready for JSON."""
+        with self._finder.database.one_commit():
+            return self._status()
+
+    def _status(self) -> dict[str, Any]:
         database = self._finder.database
         meta = database.meta()
         files = (self.instance.database, self.instance.database.with_suffix(".sqlite3-wal"))

@@ -41,17 +41,21 @@ from helpers import shards, write_fasta
 
 #: Every system call by which a program on Linux can change files or directories, or their state
 #: on the disk.
-CHANGING = tuple(
-    "open openat openat2 creat write writev pwrite64 pwritev pwritev2 fsync fdatasync syncfs sync"
-    " sync_file_range link linkat symlink symlinkat unlink unlinkat rename renameat renameat2"
-    " mkdir mkdirat rmdir ftruncate truncate fallocate chmod fchmod fchmodat chown fchown fchownat"
-    " utimensat copy_file_range sendfile splice mknod mknodat setxattr fsetxattr".split()
-)
+CHANGING = (
+    "open", "openat", "openat2", "creat", "write", "writev", "pwrite64", "pwritev", "pwritev2",
+    "fsync", "fdatasync", "syncfs", "sync", "sync_file_range", "link", "linkat", "symlink",
+    "symlinkat", "unlink", "unlinkat", "rename", "renameat", "renameat2", "mkdir", "mkdirat",
+    "rmdir", "ftruncate", "truncate", "fallocate", "chmod", "fchmod", "fchmodat", "chown",
+    "fchown", "fchownat", "utimensat", "copy_file_range", "sendfile", "splice", "mknod",
+    "mknodat", "setxattr", "fsetxattr",
+)  # fmt: skip
 
 _OPENING = ("open", "openat", "openat2", "creat")
 _CHANGING_FLAGS = re.compile(r"O_(CREAT|TRUNC|WRONLY|RDWR)")
 
-_LINE = re.compile(r"(?P<pid>\d+) +(?P<kind>\w+)\((?P<arguments>.*)\) += (?P<result>\S+)(?P<rest>.*)")
+_LINE = re.compile(
+    r"(?P<pid>\d+) +(?P<kind>\w+)\((?P<arguments>.*)\) += (?P<result>\S+)(?P<rest>.*)"
+)
 _BY_DESCRIPTOR = re.compile(r"\d+<([^>]*)>")
 _BY_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"')
 
@@ -194,10 +198,7 @@ def write_inputs(files: Path) -> None:
     # Nothing of it enters a shard, so that no journal directory of its own hides another's.
     write_fasta(files / "other.fa", [("Z.1", "")])
     (files / "names.tsv").write_text(
-        "namespace\talias\tsequence\n"
-        "other\tX.1\tt:A.1\n"
-        "other\tX.2\tt:L.1\n"
-        "t\tB.1\tt:L.1\n"
+        "namespace\talias\tsequence\nother\tX.1\tt:A.1\nother\tX.2\tt:L.1\nt\tB.1\tt:L.1\n"
     )
 
 
@@ -267,8 +268,10 @@ def sample(calls: list[Call], every: int) -> list[Call]:
     """The last call of each kind, those by which the last file is published and the batch is
     committed, and every ``every``-th of the others."""
     chosen = set(range(every // 2, len(calls), every))
-    chosen |= {max(n for n, call in enumerate(calls) if call.kind == kind)
-               for kind in {call.kind for call in calls}}
+    chosen |= {
+        max(n for n, call in enumerate(calls) if call.kind == kind)
+        for kind in {call.kind for call in calls}
+    }
     published = [n for n, call in enumerate(calls) if call.kind in ("link", "rename")]
     chosen |= {n + after for n in published[-1:] for after in (-1, 0, 1, 2)}
     commit = commit_of(calls)
@@ -433,7 +436,9 @@ class Stage:
 def _up_to_the_end_of_the_change(calls: list[Call]) -> list[Call]:
     """Calls that did something, until SQLite removes its log. What comes after that only reads,
     beside other processes: which of them makes the shared memory is by chance."""
-    ends = [n for n, call in enumerate(calls) if call.place.endswith("-wal") and call.kind == "unlink"]
+    ends = [
+        n for n, call in enumerate(calls) if call.place.endswith("-wal") and call.kind == "unlink"
+    ]
     return [call for call in calls[: ends[-1] + 1 if ends else None] if call.result != "-1"]
 
 
@@ -456,7 +461,7 @@ def _bad_manners(case: Case, ended: Ended) -> Iterator[str]:
         return
     lines = ended.err.splitlines()
     # SQLite does not say why it could not open a file; it may as well be read-only.
-    codes = (1, 8) if case.call.kind == "openat" and "sqlite3" in case.call.place else (1,)
+    codes = (1, 8) if case.call.kind == "openat" and "aliases.sqlite" in case.call.place else (1,)
     if ended.code not in codes:
         yield f"a failing disk gives exit code {ended.code}: {ended.err.strip()}"
     if len(lines) != 1 or not lines[0].startswith("seqarchive: "):

@@ -2,7 +2,7 @@
 after it, and the next change finds nothing in its way.
 
 The tests take a sample of the calls, which has each kind of call and those around publication and
-commit; with the environment variable SEQARCHIVE_ALL_FAULTS they take every one, for most of an hour.
+commit; with the environment variable SEQARCHIVE_ALL_FAULTS they take every one, for about an hour.
 """
 
 from __future__ import annotations
@@ -31,9 +31,7 @@ def some_of(stage: Stage, scenario: Scenario) -> list[Call]:
     return calls if ALL else sample(calls, EVERY[scenario.name])
 
 
-def what_goes_wrong(
-    stage: Stage, scenario: Scenario, fault: str, calls: list[Call]
-) -> list[str]:
+def what_goes_wrong(stage: Stage, scenario: Scenario, fault: str, calls: list[Call]) -> list[str]:
     """Problems, each with the command that repeats it alone."""
     assert calls
     cases = [Case(scenario, fault, call) for call in calls]

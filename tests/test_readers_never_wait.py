@@ -30,7 +30,6 @@ from contents import contents, untidy, verified
 from seqarchive import Archive
 
 
-
 class Found(NamedTuple):
     """What some readers have found."""
 

@@ -15,7 +15,13 @@ from pathlib import Path
 import pytest
 from conftest import Result
 from contents import run
-from helpers import run_without_rights, shared_directory, tree, without_write_permission, write_fasta
+from helpers import (
+    run_without_rights,
+    shared_directory,
+    tree,
+    without_write_permission,
+    write_fasta,
+)
 
 #: Loads a file while it has the archive open for reading too, says so, and waits to be killed:
 #: the reader keeps SQLite from emptying its log into the database.

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Cli
@@ -250,9 +251,7 @@ def process(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("suffixes", [[""], [".fai"], [".gzi"], SUFFIXES], ids="+".join)
-def test_files_of_two_shards_that_were_exchanged_are_found(
-    root: Path, suffixes: list[str]
-) -> None:
+def test_files_of_two_shards_that_were_exchanged_are_found(root: Path, suffixes: list[str]) -> None:
     for suffix in suffixes:
         one, other = (file_of(root, suffix, number) for number in range(2))
         data = one.read_bytes(), other.read_bytes()
@@ -522,11 +521,11 @@ def test_a_flipped_bit_in_the_database_never_becomes_wrong_residues_of_a_digest(
 # --- repair -----------------------------------------------------------------------------------
 
 
-def repaired(root: Path) -> dict[str, list[str]]:
+def repaired(root: Path) -> dict[str, Any]:
     """What repair has done, which must have been enough."""
     done = process(root, "--json", "repair")
     assert done.returncode == 0, done.stdout + done.stderr
-    report: dict[str, list[str]] = json.loads(done.stdout)
+    report: dict[str, Any] = json.loads(done.stdout)
     assert report["not_repaired"] == []
     assert findings(root) == []
     assert untidy(root) == []
@@ -538,9 +537,7 @@ def files(root: Path) -> dict[str, bytes | None]:
 
 
 @pytest.mark.parametrize("suffixes", [[".fai"], [".gzi"], [".fai", ".gzi"]], ids="+".join)
-@pytest.mark.parametrize(
-    "damage", [delete, make_empty, make_dangling_symlink, make_fifo]
-)
+@pytest.mark.parametrize("damage", [delete, make_empty, make_dangling_symlink, make_fifo])
 def test_repair_rebuilds_indexes_byte_for_byte(
     root: Path, sound: Path, suffixes: list[str], damage: Callable[[Path], None]
 ) -> None:
@@ -728,7 +725,13 @@ def test_every_finding_is_listed(root: Path, cli: Cli) -> None:
     (root / "master/sequences/core").write_text("?")
     result = cli("verify", "--full")
     assert result.code == 6
-    names = [where(root, ".fai"), where(root, ".gzi"), where(root, "", 1), "t:A.1", "sequences/core"]
+    names = [
+        where(root, ".fai"),
+        where(root, ".gzi"),
+        where(root, "", 1),
+        "t:A.1",
+        "sequences/core",
+    ]
     for name in names:
         assert name in result.out
     report = json.loads(cli("--json", "verify", "--full").out)
