@@ -184,6 +184,12 @@ def _memory(pid: int) -> tuple[int, int]:
     return 0, 0
 
 
+def seqarchive_command() -> list[str]:
+    """How the command line is started in this environment."""
+    script = Path(sys.executable).with_name("seqarchive")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "seqarchive"]
+
+
 def busy_seconds() -> tuple[float, float]:
     """Seconds that processors have been busy: with anything at all, and with us. Linux only."""
     usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

@@ -322,10 +322,8 @@ def _get(contestant: Contestant, root: Path, read: inputs.Read) -> list[str]:
     if contestant.get:
         arguments = [str(root), read.alias, read.digest, str(read.start), str(read.end)]
         return [sys.executable, "-c", contestant.get, *arguments]
-    script = Path(sys.executable).with_name("seqarchive")
-    program = [str(script)] if script.exists() else [sys.executable, "-m", "seqarchive"]
     name = f"{NAMESPACE}:{read.alias}:{read.start}-{read.end}"
-    return [*program, "--root", str(root), "get", name]
+    return [*measure.seqarchive_command(), "--root", str(root), "get", name]
 
 
 MEASUREMENTS: dict[str, Callable[[Bench], None]] = {

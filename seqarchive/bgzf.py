@@ -99,7 +99,7 @@ class Index:
         The first block, at 0, is not listed.
 
         Raises:
-            Corrupt: The offsets do not ascend, or do not fill the file.
+            Corrupt: The count is not that of the pairs.
         """
         values = array("Q")
         if len(data) < 8 or len(data) % 8:
@@ -125,9 +125,11 @@ class Index:
 
     def to_bytes(self) -> bytes:
         """The ``.gzi`` file, byte for byte as htslib writes it."""
-        values = array("Q", [max(0, len(self.compressed) - 1)])
-        for pair in zip(self.compressed[1:], self.uncompressed[1:], strict=True):
-            values.extend(pair)
+        n_blocks = max(0, len(self.compressed) - 1)
+        values = array("Q", bytes(8 + 16 * n_blocks))
+        values[0] = n_blocks
+        values[1::2] = self.compressed[1:]
+        values[2::2] = self.uncompressed[1:]
         if sys.byteorder == "big":
             values.byteswap()
         return values.tobytes()
@@ -163,6 +165,8 @@ def scan_blocks(path: Path) -> Iterator[tuple[int, bytes]]:
             if len(head) < _HEADER.size or head[:4] != _MAGIC or head[12:16] != b"BC\x02\x00":
                 raise Corrupt(f"{path}: no BGZF block at byte {offset}")
             size = int.from_bytes(head[16:18], "little") + 1
+            if size < _OVERHEAD:
+                raise Corrupt(f"{path}: the block at byte {offset} says a size that cannot be")
             block = head + file.read(size - len(head))
             if len(block) < size:
                 raise Corrupt(f"{path}: the block at byte {offset} is truncated")

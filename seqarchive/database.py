@@ -76,10 +76,12 @@ _BY_ALIAS_ANYWHERE = (
     f"SELECT DISTINCT {_LOCATION} FROM aliases a JOIN sequences s ON s.id = a.sequence_id"
     " WHERE a.alias = ?"
 )
+# The digest is compared with the row too (``+`` keeps SQLite from the index): a damaged index
+# must not lead to another sequence.
 _BY_DIGEST = {
-    "digest": f"SELECT {_LOCATION} FROM sequences s WHERE s.digest = ?",
-    "md5": f"SELECT {_LOCATION} FROM sequences s WHERE s.md5 = ?",
-    "sha1": f"SELECT {_LOCATION} FROM sequences s WHERE s.sha1 = ?",
+    "digest": f"SELECT {_LOCATION} FROM sequences s WHERE s.digest = ?1 AND +s.digest = ?1",
+    "md5": f"SELECT {_LOCATION} FROM sequences s WHERE s.md5 = ?1 AND +s.md5 = ?1",
+    "sha1": f"SELECT {_LOCATION} FROM sequences s WHERE s.sha1 = ?1 AND +s.sha1 = ?1",
     "sha256": f"SELECT {_LOCATION} FROM sha256 h JOIN sequences s ON s.id = h.sequence_id"
     " WHERE h.digest = ?",
 }
@@ -121,7 +123,7 @@ class Database:
         except sqlite3.OperationalError as error:
             if os.access(self._path.parent, os.W_OK):
                 raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise Corrupt(f"{self._path} is damaged ({error})") from None
         # A reader who may not write here cannot create SQLite's shared-memory file. Nobody is
         # writing if there is none, so that the file can be read as it is until it changes.
@@ -330,6 +332,15 @@ class Database:
             "SELECT digest FROM sha256 WHERE sequence_id = ?", (sequence_id,)
         ).fetchone()
         return None if row is None else bytes(row[0])
+
+    def sha256_between(self, first: int, last: int) -> dict[int, bytes]:
+        """The SHA-256 of sequences with ids in ``[first, last]``, where it is kept."""
+        return dict(
+            self.connection.execute(
+                "SELECT sequence_id, digest FROM sha256 WHERE sequence_id BETWEEN ? AND ?",
+                (first, last),
+            )
+        )
 
     def deflines_of(self, sequence_id: int) -> list[tuple[str, str]]:
         """Source file name and defline of each record that was this sequence."""

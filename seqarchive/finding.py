@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Sequence
 
 from .database import Database, Location
-from .errors import Ambiguous, BadName, NotFound
+from .errors import Ambiguous, BadName, Corrupt, NotFound
 from .identifiers import AliasKey, bare_keys, check_alias, digest_text, qualified_key
 from .instances import Instance
 
@@ -89,7 +89,7 @@ class Finder:
             if memory.is_current():
                 return found
             memory.forget()
-        found = _find_one(memory.database, identifier)
+        found = _found(memory.database, identifier)
         if len(memory.located) >= _REMEMBERED:
             memory.located.clear()
         memory.located[identifier] = found
@@ -102,7 +102,7 @@ class Finder:
         by_namespace: dict[str, list[str]] = {}
         for identifier in identifiers:
             namespace, colon, alias = identifier.partition(":")
-            if colon:
+            if colon and alias.isprintable():  # nothing else is a name
                 by_namespace.setdefault(namespace, []).append(alias)
         for prefix, aliases in by_namespace.items():
             key = qualified_key(f"{prefix}:.")
@@ -111,6 +111,15 @@ class Finder:
             located = database.locate_aliases(key.namespace, aliases)
             found.update((f"{prefix}:{alias}", location) for alias, location in located)
         return [found.get(identifier) or self.locate(identifier) for identifier in identifiers]
+
+
+def _found(database: Database, identifier: str) -> Location:
+    try:
+        return _find_one(database, identifier)
+    except UnicodeEncodeError:  # bytes that are no text, from the command line
+        raise NotFound(f"{identifier!a} is not in the archive") from None
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"the database is damaged ({error}); run `seqarchive verify`") from None
 
 
 def _find_one(database: Database, identifier: str) -> Location:

@@ -64,7 +64,9 @@ class Input(io.RawIOBase):
     """The raw bytes of a file, counted and hashed as they are read."""
 
     def __init__(self, name: str, file: BinaryIO) -> None:
-        self.label = "standard input" if name == STDIN else name
+        # A file name may be any bytes; what is said and kept of it is text.
+        label = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        self.label = "standard input" if name == STDIN else label
         self._file = file
         self._ahead = b""
         self._sha256 = hashlib.sha256()
@@ -227,13 +229,14 @@ class _Decompressor(Protocol):
 
 class _ZstdFrame:
     """A frame of zstd, in the same way. The library cannot bound what comes out of some input,
-    so it gets little at a time: 1 kB becomes 32 MB at most."""
+    so it gets little at a time, and less while it makes much of it."""
 
-    _STEP = 1024
+    _STEP, _SMALL_STEP, _MUCH = 1024, 64, 1 << 18
 
     def __init__(self) -> None:
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._ahead = b""
+        self._step = self._SMALL_STEP
 
     @property
     def eof(self) -> bool:
@@ -253,9 +256,10 @@ class _ZstdFrame:
         n_bytes = 0
         at = 0
         while at < len(data) and not self._frame.eof and not 0 <= max_length <= n_bytes:
-            parts.append(self._frame.decompress(data[at : at + self._STEP]))
+            parts.append(self._frame.decompress(data[at : at + self._step]))
             n_bytes += len(parts[-1])
-            at += self._STEP
+            at += self._step
+            self._step = self._SMALL_STEP if len(parts[-1]) > self._MUCH else self._STEP
         self._ahead = data[at:]
         return b"".join(parts)
 

@@ -60,9 +60,15 @@ class Journal:
         durable.fsync(self._root / directory)
 
     def shards(self) -> Iterator[str]:
-        """Paths of all shard files there are, in journal order."""
-        for path in sorted(self._root.rglob("*" + SHARD_SUFFIX)):
-            yield path.relative_to(self._root).as_posix()
+        """Paths of all shards there are, if only an index of them, in journal order."""
+        seen = set()
+        for path in self.files():
+            if _is_shard_file(Path(path).name):
+                for suffix in INDEX_SUFFIXES:
+                    path = path.removesuffix(suffix)  # noqa: PLW2901
+                if path not in seen:
+                    seen.add(path)
+                    yield path
 
     def files(self) -> Iterator[str]:
         """Paths of all files there are, shards or not, in journal order."""
@@ -102,6 +108,17 @@ class Journal:
                 removed.append(f"{self._root.name}/{relative}")
         durable.remove_empty_directories(parent, self._root)
         return removed
+
+
+def is_inside(path: object) -> bool:
+    """Whether what the database says of a shard is a path in the journal, and nowhere else."""
+    return (
+        isinstance(path, str)
+        and path.endswith(SHARD_SUFFIX)
+        and path.isprintable()
+        and not path.startswith("/")
+        and not {"", ".", ".."}.intersection(path.split("/"))
+    )
 
 
 def _is_shard_file(name: str) -> bool:

@@ -108,9 +108,9 @@ class Pipeline:
         with open_input(name) as source:
             self._storer.open_source(source.label)
             chunks = _ahead(source, self._engine.reader, progress)
-            file_format, found = read_records(chunks, source.label)
             n_before = self._report.records
             try:
+                file_format, found = read_records(chunks, source.label)
                 for item in found:
                     self._take(item)
                 self._finish_groups()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import namespaces
 from .bgzf import BLOCK_SIZE
 from .database import Database, Location
-from .errors import Ambiguous, BadInterval, DigestMismatch, NotFound
+from .errors import Ambiguous, BadInterval, Corrupt, DigestMismatch, NotFound
 from .finding import Finder
 from .identifiers import (
     COMPUTED_NAMES,
@@ -30,9 +30,10 @@ from .identifiers import (
     split_range,
 )
 from .instances import MASTER, Instance
+from .journal import is_inside
 from .letters import letters_in
 from .sequences import ArchivedSequence
-from .shards import BlockCache, OpenShards, ShardReader
+from .shards import BlockCache, OpenShards, ShardReader, header_line
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 _CACHE_BYTES = 64 << 20
 
 #: Shards that an archive keeps open, one descriptor each.
-_OPEN_SHARDS = 64
+_OPEN_SHARDS = 128
+
+#: Sequences that are known to be where their rows say.
+_CHECKED = 100_000
 
 
 class ArchiveReader:
@@ -65,6 +69,7 @@ class ArchiveReader:
             _OPEN_SHARDS,
             _CACHE_BYTES // BLOCK_SIZE,
         )
+        self._checked: set[int] = set()
 
     def __reduce__(self) -> tuple[type[ArchiveReader], tuple[Path, str]]:
         return type(self), (self.instance.root, self.instance.name)
@@ -210,9 +215,28 @@ class ArchiveReader:
         return residues.decode("ascii")
 
     def _read(self, location: Location, start: int, end: int) -> bytes:
-        if location.shard_id is None or start == end:
+        number, _, length, shard_id, offset, _ = location
+        if shard_id is None:
+            if length:
+                raise _misplaced(location)
             return b""
-        return self._shards.read(location.shard_id, location.offset + start, location.offset + end)
+        if number not in self._checked:
+            self._check(location, shard_id)
+        return self._shards.read(shard_id, offset + start, offset + end)
+
+    def _check(self, location: Location, shard_id: int) -> None:
+        """Look once whether a record is where its row says: at its header and at its end."""
+        header = header_line(digest_text(location.digest))
+        begin, end = location.offset - len(header), location.offset + location.length
+        if (
+            begin < 0
+            or self._shards.read(shard_id, begin, location.offset) != header
+            or self._shards.read(shard_id, end, end + 1) != b"\n"
+        ):
+            raise _misplaced(location)
+        if len(self._checked) >= _CHECKED:
+            self._checked = set()
+        self._checked.add(location.id)
 
     def fetch_many(
         self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
@@ -412,6 +436,8 @@ def _open_shard(
     finder: Finder, instance: Instance, shard_id: int, cache: BlockCache
 ) -> ShardReader:
     row = finder.database.shard(shard_id)
+    if not is_inside(row.path):
+        raise Corrupt(f"the path of shard {shard_id} cannot be one; run `seqarchive verify`")
     return ShardReader(
         instance.journal / row.path,
         row.id,
@@ -441,6 +467,12 @@ def _checked(
         return check_interval(start, end, location.length, clamp=clamp, circular=location.circular)
     except BadInterval as error:
         raise BadInterval(f"{identifier}: {error.message}") from None
+
+
+def _misplaced(location: Location) -> DigestMismatch:
+    return DigestMismatch(
+        f"SQ.{digest_text(location.digest)} is not where the database says; run `seqarchive verify`"
+    )
 
 
 def _damaged(location: Location, identifier: str) -> DigestMismatch:

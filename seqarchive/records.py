@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Text of a record that is kept in memory as a whole; longer ones come in pieces.
+#: Text of a record that is kept in memory as a whole; longer ones come in pieces. Also the text
+#: of a group of records.
 LONG = 1 << 20
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

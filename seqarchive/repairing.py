@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +17,9 @@ from .errors import Corrupt
 from .identifiers import digest_text
 from .instances import Instance
 from .journal import INDEX_SUFFIXES
-from .letters import letters_of
 from .shard_writer import ShardFiles
 from .shards import beside, fai_line, file_sha256
-from .verifying import Finding, ShardText, fai_line_of, file_problem, hashed, verify
+from .verifying import Finding, Letters, ShardText, fai_line_of, file_problem, hashed, verify
 from .writing import Writing
 
 
@@ -82,6 +81,10 @@ def _rebuild_indexes(
         data = b"".join(map(fai_line_of, rows)) if suffix == ".fai" else _gzi_of(path)
         if hashlib.sha256(data).digest() != sha256:
             continue  # verify says what is wrong
+        if index.is_dir():
+            aside = instance.directory / "aside" / (shard.path + suffix)
+            durable.move(index, aside)
+            report.moved_aside.append(aside.relative_to(instance.directory).as_posix())
         durable.replace(index, data, instance.temporary)
         report.rebuilt.append(f"{instance.journal.name}/{shard.path}{suffix}")
 
@@ -101,7 +104,7 @@ def _adopt(
         for path in orphans:
             try:
                 adopted = _adopt_shard(instance, batch, path)
-            except Corrupt:
+            except (Corrupt, FileNotFoundError):  # or an index without a shard
                 adopted = False
             if adopted:
                 report.adopted.append(f"{instance.journal.name}/{path}")
@@ -123,7 +126,7 @@ def _adopt_shard(instance: Instance, batch: Batch, path: str) -> bool:
     rows: dict[bytes, NewSequence] = {}
     while header := b"".join(text.line()):
         offset = text.position
-        letters = _Letters()
+        letters = Letters()
         digest, md5, sha1 = hashed(letters.of(text.line()))
         if header != f">{digest_text(digest)}".encode("ascii") or digest in rows:
             return False
@@ -151,17 +154,6 @@ def _adopt_shard(instance: Instance, batch: Batch, path: str) -> bool:
     batch.add_shard(shard_id, path, files)
     batch.add_sequences(rows.values())
     return True
-
-
-class _Letters:
-    """Which characters occur in residues that pass."""
-
-    mask = 0
-
-    def of(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
-        for piece in pieces:
-            self.mask |= letters_of(piece)
-            yield piece
 
 
 def _size_and_sha256(data: bytes) -> tuple[int, bytes]:

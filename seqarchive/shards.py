@@ -52,6 +52,15 @@ def file_sha256(path: Path) -> tuple[int, bytes]:
     return size, sha256.digest()
 
 
+#: Neither a link out of the archive nor a FIFO that never answers.
+_SAFELY = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+def _read_index(path: Path) -> bytes:
+    with open(os.open(path, _SAFELY), "rb") as file:
+        return file.read() or b""
+
+
 class BlockCache:
     """Inflated blocks, bounded in number. No locks: safe between threads and across a fork.
 
@@ -105,9 +114,8 @@ class ShardReader:
         self._cache = cache
         self._size = size_bytes
         try:
-            gzi = beside(path, ".gzi").read_bytes()
-            # Neither a link out of the archive nor a FIFO that never answers.
-            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            gzi = _read_index(beside(path, ".gzi"))
+            self._fd = os.open(path, _SAFELY)
         except OSError as error:
             raise Corrupt(f"{error.filename}: {error.strerror}; run `seqarchive verify`") from None
         # No reference is left when this runs, hence no read is under way.

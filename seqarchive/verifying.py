@@ -12,7 +12,7 @@ import sqlite3
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +23,9 @@ from .database import Database, SequenceRow, ShardRow, is_database_open
 from .errors import Corrupt
 from .identifiers import digest_text
 from .instances import Instance
-from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal
+from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal, is_inside
 from .lanes import Lanes, Pending
+from .letters import letters_of
 from .shards import fai_line, file_sha256
 from .workers import Worker, Workers
 
@@ -132,7 +133,23 @@ def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -
 
 _ROW_CHECKS = (
     (
-        "SELECT n.name || ':' || a.alias FROM aliases a"
+        "SELECT id FROM sequences WHERE typeof(digest) != 'blob' OR typeof(md5) != 'blob'"
+        " OR typeof(sha1) != 'blob' OR typeof(length) != 'integer' OR typeof(letters) != 'integer'"
+        " OR typeof(offset) NOT IN ('integer', 'null') OR length NOT BETWEEN 0 AND 1 << 48"
+        " OR coalesce(offset, 34) NOT BETWEEN 34 AND 1 << 48",
+        "the sequence row holds values that cannot be",
+    ),
+    (
+        "SELECT id FROM shards WHERE typeof(path) != 'text' OR path = ''"
+        " OR typeof(size_bytes) != 'integer' OR typeof(fai_bytes) != 'integer'"
+        " OR typeof(gzi_bytes) != 'integer' OR length(sha256) != 32 OR typeof(sha256) != 'blob'"
+        " OR length(fai_sha256) != 32 OR typeof(fai_sha256) != 'blob'"
+        " OR length(gzi_sha256) != 32 OR typeof(gzi_sha256) != 'blob'"
+        " OR coalesce(length(fai_sha256) + fai_bytes, -1) < 0",
+        "the shard row holds values that cannot be",
+    ),
+    (
+        "SELECT coalesce(n.name, '?') || ':' || a.alias FROM aliases a"
         " LEFT JOIN sequences s ON s.id = a.sequence_id"
         " LEFT JOIN namespaces n ON n.id = a.namespace_id WHERE s.id IS NULL OR n.id IS NULL",
         "a dangling alias: it names a sequence or a namespace that is not there",
@@ -174,7 +191,7 @@ def _row_problems(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _list_leftovers(instance: Instance, database: Database, report: VerifyReport) -> None:
-    known = {row.path for row in database.shards()}
+    known = {row.path for row in database.shards() if is_inside(row.path)}
     expected = known | {path + suffix for path in known for suffix in INDEX_SUFFIXES}
     journal = Journal(instance)
     report.left_over += (f"{instance.temporary.name}/{path.name}" for path in journal.leftovers())
@@ -245,16 +262,28 @@ class _ShardTask:
     ) -> list[tuple[str, str, str]]:
         """Findings, each as a plain tuple; ``first`` and ``last`` are ids of its sequences."""
         shard = ShardRow._make(row)
+        if not is_inside(shard.path):
+            return [("row", f"database, shard {shard.id}", f"{shard.path!r} is not in the journal")]
         with closing(Database(self.instance.database)) as database:
             rows = database.sequences_in(shard.id, first, last)
-            return [
-                (finding.kind, finding.where, finding.message)
-                for finding in _verify_shard(self.instance, shard, rows, full=self.full)
-            ]
+            sha256 = database.sha256_between(first, last)
+            try:
+                return [
+                    (finding.kind, finding.where, finding.message)
+                    for finding in _verify_shard(self.instance, shard, rows, sha256, full=self.full)
+                ]
+            except (TypeError, ValueError, OverflowError) as error:
+                problem = f"its rows hold values that cannot be ({error})"
+                return [("row", f"database, shard {shard.id}", problem)]
 
 
 def _verify_shard(
-    instance: Instance, shard: ShardRow, rows: Iterable[SequenceRow], *, full: bool
+    instance: Instance,
+    shard: ShardRow,
+    rows: Iterable[SequenceRow],
+    sha256_of: Mapping[int, bytes],
+    *,
+    full: bool,
 ) -> Iterator[Finding]:
     path = instance.journal / shard.path
     where = f"{instance.journal.name}/{shard.path}"
@@ -271,14 +300,33 @@ def _verify_shard(
         if problem[0] == "missing":
             return
     fai = hashlib.sha256()
-    rows = iter(rows)
+    tally = _Tally()
+    rows = tally.of(rows)
     if full:
-        yield from _content_problems(path, where, shard, rows, fai)
+        yield from _content_problems(path, where, shard, rows, sha256_of, fai=fai)
     for row in rows:  # all of them, or those behind the damage
         fai.update(fai_line_of(row))
     # Whether the index that other programs use says what our rows say.
     if fai.digest() != shard.fai_sha256:
         yield Finding("row", where, "the sequence rows and the .fai of the shard disagree")
+    counts = (shard.first_digest, shard.n_sequences, shard.n_residues)
+    if counts != (tally.first_digest, tally.n_sequences, tally.n_residues):
+        yield Finding("row", where, "the shard row does not count what the sequence rows do")
+
+
+class _Tally:
+    """What a shard row says of its sequences, counted from their rows as they pass."""
+
+    first_digest = b""
+    n_sequences = 0
+    n_residues = 0
+
+    def of(self, rows: Iterable[SequenceRow]) -> Iterator[SequenceRow]:
+        for row in rows:
+            self.first_digest = self.first_digest or row.digest
+            self.n_sequences += 1
+            self.n_residues += row.length
+            yield row
 
 
 def file_problem(path: Path, size: int, sha256: bytes | None) -> tuple[str, str] | None:
@@ -348,7 +396,13 @@ class ShardText:
 
 
 def _content_problems(
-    path: Path, where: str, shard: ShardRow, rows: Iterable[SequenceRow], fai: _Updatable
+    path: Path,
+    where: str,
+    shard: ShardRow,
+    rows: Iterable[SequenceRow],
+    sha256_of: Mapping[int, bytes],
+    *,
+    fai: _Updatable,
 ) -> Iterator[Finding]:
     """What is wrong with the records of a shard; ``fai`` takes in what its index should say."""
     walk = ShardText(path)
@@ -362,7 +416,10 @@ def _content_problems(
                     "row", f"{where}, SQ.{name}", "no header of this sequence where its row says"
                 )
                 return
-            digests = hashed(walk.take(row.length))
+            letters, sha256 = Letters(), hashlib.sha256()
+            pieces = letters.of(walk.take(row.length))
+            kept = sha256_of.get(row.id)
+            digests = hashed(pieces if kept is None else _also(sha256, pieces))
             if walk.position < (row.offset or 0) + row.length:
                 yield Finding("truncated", f"{where}, SQ.{name}", "its residues end early")
                 return
@@ -370,6 +427,10 @@ def _content_problems(
                 yield Finding(
                     "changed", f"{where}, SQ.{name}", "the residues do not have this digest"
                 )
+            elif letters.mask != row.letters:
+                yield Finding("row", f"{where}, SQ.{name}", "its letters are not those of the row")
+            elif kept is not None and kept != sha256.digest():
+                yield Finding("row", f"{where}, SQ.{name}", "its SHA-256 is not that of the row")
             list(walk.take(1))
         if any(walk.take(1)):
             yield Finding("row", where, "there are records in it that no row names")
@@ -378,6 +439,24 @@ def _content_problems(
             yield Finding("row", where, "the blocks are not where the .gzi says")
     except Corrupt as error:
         yield Finding("changed", where, str(error))
+
+
+class Letters:
+    """Which characters occur in residues that pass."""
+
+    mask = 0
+
+    def of(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The pieces, unchanged."""
+        for piece in pieces:
+            self.mask |= letters_of(piece)
+            yield piece
+
+
+def _also(hasher: _Updatable, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    for piece in pieces:
+        hasher.update(piece)
+        yield piece
 
 
 def hashed(pieces: Iterable[bytes]) -> tuple[bytes, bytes, bytes]:

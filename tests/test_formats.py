@@ -20,9 +20,9 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
-import pysam
 import pytest
 import zstandard
+from Bio.bgzf import BgzfWriter
 from conftest import Cli
 
 from seqarchive import Archive, BadInput, connect
@@ -68,10 +68,10 @@ def wrapped(residues: bytes, width: int = 60, end: bytes = b"\n") -> bytes:
 
 
 def bgzf(text: bytes) -> bytes:
-    """As htslib writes it."""
+    """As Biopython writes it."""
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "x"
-        with pysam.BGZFile(str(path), "wb", None) as file:
+        with BgzfWriter(path, "wb", compresslevel=1) as file:  # type: ignore[no-untyped-call]
             file.write(text)
         return path.read_bytes()
 
@@ -492,9 +492,9 @@ def test_a_truncated_file_is_refused_also_when_errors_are_skipped(
     archive: Archive, tmp_path: Path, kind: str
 ) -> None:
     """What came before the cut is not taken for the whole file, nor the cut for a bad record."""
-    many = b"".join(b">r%d\n%s" % (n, wrapped(dna(400, n))) for n in range(10_000))
-    long = b">s\nACGT\n>long\n" + wrapped(dna(4 * MIB))
-    for name, text in (("many", many), ("long", long), ("both", many + long)):
+    many = b"".join(b">r%d\n%s" % (n, wrapped(dna(400, n))) for n in range(6_000))
+    long = b">s\nACGT\n>long\n" + wrapped(dna(3 * MIB))
+    for name, text in (("many", many), ("long", long)):
         whole = COMPRESSORS[kind][1](text)
         path = tmp_path / name
         path.write_bytes(whole[: len(whole) * 9 // 10])

@@ -60,7 +60,7 @@ class Contestant:
     def missing(self) -> str | None:
         """Why it cannot take part; None if it can."""
         if self.distribution is not None and not self.version:
-            return f"{self.distribution} is not installed: pip install -e '.[bench]'"
+            return f"{self.distribution} is not installed: pip install '.[bench]'"
         for program, package in self.programs:
             if shutil.which(program) is None:
                 return f"there is no program {program}: apt-get install {package}"
