@@ -6,6 +6,7 @@ What was found is remembered until somebody commits, and not a moment longer.
 from __future__ import annotations
 
 import os
+import sqlite3
 import threading
 import weakref
 from collections.abc import Sequence
@@ -118,7 +119,9 @@ def _found(database: Database, identifier: str) -> Location:
         return _find_one(database, identifier)
     except UnicodeEncodeError:  # bytes that are no text, from the command line
         raise NotFound(f"{identifier!a} is not in the archive") from None
-    except UnicodeDecodeError as error:
+    except (UnicodeDecodeError, sqlite3.DatabaseError) as error:
+        if "locked" in str(error):
+            raise
         raise Corrupt(f"the database is damaged ({error}); run `seqarchive verify`") from None
 
 

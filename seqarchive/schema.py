@@ -9,6 +9,7 @@ The version of the schema is SQLite's ``user_version``; a reader refuses one tha
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from .errors import NewerFormat, SeqArchiveError
@@ -60,6 +61,16 @@ def migrate(connection: sqlite3.Connection) -> None:
         migrations(name=step.__name__)(step)
     migrations.apply(database)
     connection.commit()
+
+
+def problems(connection: sqlite3.Connection) -> list[str]:
+    """Tables and indexes of a database of the newest schema that are not as they should be."""
+    query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as sound:
+        migrate(sound)
+        expected = dict(sound.execute(query))
+    found = dict(connection.execute(query))
+    return [name for name in sorted(expected) if found.get(name) != expected[name]]
 
 
 def first_schema(database: sqlite_utils.Database) -> None:

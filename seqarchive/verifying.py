@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from . import schema
 from .bgzf import Index, scan_blocks
 from .database import Database, SequenceRow, ShardRow, is_database_open
 from .errors import Corrupt
@@ -115,6 +116,10 @@ def verify(
 def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -> None:
     report.findings += (
         Finding("database", instance.database.name, line) for line in database.integrity_problems()
+    )
+    report.findings += (
+        Finding("database", instance.database.name, f"{name} is not as it was made")
+        for name in schema.problems(database.connection)
     )
     if report.findings:
         return
