@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Text of a record that is kept in memory as a whole; longer ones come in pieces. Also the text
-#: of a group of records.
+#: Text of a record that is kept in memory as a whole; longer ones come in pieces.
 LONG = 1 << 20
+
+#: Text of a group of records, unless one of them is longer: what waits for a worker, and what
+#: comes back, grows with the number of records in it, and they may be very short.
+GROUP = 1 << 18
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHITE_SPACE = b"\n\r \t\v\f"
@@ -192,18 +195,27 @@ class FastaScanner:
                     yield self._long()
                     self._skip()
                     continue
-                yield self._group(cut)
+                yield from self._groups(cut)
             chunk = next(self._chunks, None)
             if chunk is not None:
                 self._buffer += chunk
             elif self._buffer:
-                yield self._group(len(self._buffer))
+                yield from self._groups(len(self._buffer))
 
-    def _group(self, cut: int) -> Group:
+    def _groups(self, cut: int) -> Iterator[Group]:
+        """The whole records before ``cut``, in groups."""
         text, self._buffer = self._buffer[:cut], self._buffer[cut:]
-        group = Group(text, self._source, self._line)
-        self._line += text.count(b"\n")
-        return group
+        start = 0
+        while start < len(text):
+            end = len(text)
+            if end - start > GROUP:
+                end = text.rfind(b"\n>", start, start + GROUP) + 1
+                if end <= start:  # a record that is longer than that
+                    end = text.find(b"\n>", start) + 1 or len(text)
+            line = self._line
+            self._line += text.count(b"\n", start, end)
+            yield Group(text[start:end], self._source, line)
+            start = end
 
     def _find_first(self) -> None:
         text = b""
