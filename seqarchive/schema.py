@@ -8,8 +8,8 @@ The version of the schema is SQLite's ``user_version``; a reader refuses one tha
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from .errors import NewerFormat, SeqArchiveError
@@ -64,13 +64,16 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def problems(connection: sqlite3.Connection) -> list[str]:
-    """Tables and indexes of a database of the newest schema that are not as they should be."""
-    query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'"
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as sound:
-        migrate(sound)
-        expected = dict(sound.execute(query))
-    found = dict(connection.execute(query))
-    return [name for name in sorted(expected) if found.get(name) != expected[name]]
+    """Tables and indexes of a database of the newest schema that are not as they were made."""
+    tables = {name: tuple(columns) for name, (columns, _) in _TABLES.items()} | _OWN_TABLES
+    found = [
+        name
+        for name, columns in tables.items()
+        if tuple(row[1] for row in connection.execute(f"PRAGMA table_info({name})")) != columns
+    ]
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    indexes = (_INDEX.search(statement) for statement in _STATEMENTS)
+    return found + [index[1] for index in indexes if index and index[1] not in names]
 
 
 def first_schema(database: sqlite_utils.Database) -> None:
@@ -171,6 +174,14 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
     "circular": ({"sequence_id": int, "batch_id": int}, {"pk": "sequence_id"}),
     "sha256": ({"sequence_id": int, "digest": bytes}, {"pk": "sequence_id"}),
 }
+
+#: Tables that sqlite-utils cannot make, with their columns.
+_OWN_TABLES = {
+    "aliases": ("alias", "namespace_id", "sequence_id", "batch_id"),
+    "records": ("source_id", "ordinal", "sequence_id", "defline"),
+}
+
+_INDEX = re.compile(r"INDEX (\w+) ON")
 
 _STATEMENTS = (
     "CREATE UNIQUE INDEX sequences_digest ON sequences (digest)",

@@ -217,7 +217,7 @@ def test_a_killed_writer_does_not_block_the_next_one(root: Path, tmp_path: Path)
         loading.end()
         started = time.monotonic()
         assert run(root, "load", "--namespace", "t", str(file)) == (0, "")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
         assert contents(root).aliases.keys() == {"t:A.1"}
         assert untidy(root) == []
     wait_until(lambda: not any(map(is_running, workers)))
