@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from . import namespaces, schema
+from . import durable, namespaces, schema
 from .errors import AliasConflict, ReadOnly, SeqArchiveError
 from .identifiers import Alias, digest_text
 from .shard_writer import ShardFiles
@@ -77,6 +77,22 @@ class AliasCounts:
         self.kept = 0
         self.moved = 0
         self.conflicts: list[str] = []
+
+
+def create_database(final: Path, temporary: Path) -> None:
+    """Make an empty database, which appears by one rename: there is a whole one or none.
+
+    Args:
+        temporary: A directory of the same file system, whose contents do not matter.
+    """
+    temporary.mkdir(exist_ok=True)
+    unfinished = temporary / final.name
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        durable.remove(unfinished.with_name(unfinished.name + suffix))
+    with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = FULL")
+        schema.migrate(connection)
+    durable.publish_writable(unfinished, final)
 
 
 def connect_for_writing(database: Path | None) -> sqlite3.Connection:

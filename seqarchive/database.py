@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import schema
-from .errors import Corrupt, NotFound, SeqArchiveError
+from .errors import Corrupt, NotFound, ReadOnly, SeqArchiveError
 from .identifiers import Alias, DigestKey, Key, StoredDigests
 
 #: Bound parameters of one statement: below SQLite's oldest limit, 999.
@@ -125,6 +125,11 @@ class Database:
                 raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise Corrupt(f"{self._path} is damaged ({error})") from None
+        if self._has_write_ahead_log():
+            raise ReadOnly(
+                f"{self._path} was left by a writer that died, and cannot be read without "
+                "permission to write; let its owner open it once"
+            )
         # A reader who may not write here cannot create SQLite's shared-memory file. Nobody is
         # writing if there is none, so that the file can be read as it is until it changes.
         self.is_unguarded = True
@@ -132,6 +137,10 @@ class Database:
             return _connect(f"{uri}?immutable=1")
         except sqlite3.DatabaseError as error:
             raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
+
+    def _has_write_ahead_log(self) -> bool:
+        log = self._path.with_name(self._path.name + "-wal")
+        return log.exists() and log.stat().st_size > 0
 
     @contextmanager
     def one_commit(self) -> Iterator[None]:
@@ -489,7 +498,8 @@ def _close(handle: list[sqlite3.Connection]) -> None:
 def _connect(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     try:
-        schema.version_of(connection)
+        if schema.version_of(connection) == 0:
+            raise SeqArchiveError("the database is empty")
     except BaseException:
         connection.close()
         raise

@@ -85,6 +85,13 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
     fsync(path.parent)
 
 
+def publish_writable(temporary: Path, final: Path) -> None:
+    """Give a finished file that goes on changing its final name; durable on return."""
+    fsync(temporary)
+    os.rename(temporary, final)
+    fsync(final.parent)
+
+
 def move(path: Path, destination: Path) -> None:
     """Move a file within a file system; both directories are durable on return."""
     make_directory(destination.parent)

@@ -471,7 +471,8 @@ def _checked(
 
 def _misplaced(location: Location) -> DigestMismatch:
     return DigestMismatch(
-        f"SQ.{digest_text(location.digest)} is not where the database says; run `seqarchive verify`"
+        f"SQ.{digest_text(location.digest)} is not where the database says; "
+        "run `seqarchive verify --full`"
     )
 
 

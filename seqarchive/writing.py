@@ -11,7 +11,7 @@ import sqlite3
 from types import TracebackType
 
 from . import durable
-from .batches import connect_for_writing
+from .batches import connect_for_writing, create_database
 from .errors import Conflict, ReadOnly
 from .instances import Instance
 from .journal import Journal
@@ -59,6 +59,8 @@ class Writing:
             raise ReadOnly(f"{error.filename or self.instance.root}: {error.strerror}") from None
         self._lock.__enter__()
         try:
+            if not self.instance.database.exists():
+                create_database(self.instance.database, self.instance.temporary)
             self.connection = connect_for_writing(self.instance.database)
             durable.fsync(self.instance.directory)
             if self._dry_run:
