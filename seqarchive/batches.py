@@ -106,6 +106,8 @@ def connect_for_writing(database: Path | None) -> sqlite3.Connection:
     connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=60)
     try:
         connection.execute("PRAGMA cache_size = -32768")
+        # WAL: readers never wait for the writer. It is a property of the file, set once.
+        connection.execute("PRAGMA journal_mode = WAL")
         # FULL: with NORMAL, a commit in WAL mode may not survive a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         schema.migrate(connection)
@@ -406,7 +408,8 @@ class Batch:
             self.connection.execute("COMMIT")
         except sqlite3.OperationalError as error:
             raise SeqArchiveError(
-                f"the batch could not be committed ({error}); nothing was changed"
+                f"the disk failed in the commit ({error}): `seqarchive log` says whether the batch "
+                "is there; if it is not, do the same again"
             ) from None
 
 

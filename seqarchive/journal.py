@@ -76,6 +76,12 @@ class Journal:
             if not path.is_dir() or path.is_symlink():
                 yield path.relative_to(self._root).as_posix()
 
+    def remove_empty_directories(self) -> None:
+        """Remove the directories that hold no file, which a killed `repair` may have left."""
+        for path in sorted(self._root.rglob("*"), reverse=True):
+            if path.is_dir() and not path.is_symlink():
+                durable.remove_empty_directories(path, path.parent)
+
     def leftovers(self) -> list[Path]:
         """Unfinished files of writers that were interrupted (or of one that is at work)."""
         return sorted(self._temporary.iterdir()) if self._temporary.is_dir() else []
@@ -98,7 +104,10 @@ class Journal:
         if interrupted is None or _DIRECTORY.match(interrupted) is None:
             return removed
         parent = self._root / interrupted
-        if not parent.is_dir():
+        while not parent.is_dir() and parent != self._root:
+            parent = parent.parent
+        if parent != self._root / interrupted:
+            durable.remove_empty_directories(parent, self._root)
             return removed
         keep = {name + suffix for name in known for suffix in ("", *INDEX_SUFFIXES)}
         for path in sorted(parent.iterdir()):

@@ -62,6 +62,7 @@ def repair(instance: Instance) -> RepairReport:
         orphans = [path for path in writing.journal.shards() if path not in known]
         if orphans:
             _adopt(instance, writing, orphans, report)
+        writing.journal.remove_empty_directories()
     report.not_repaired += verify(instance, full=True).findings
     return report
 

@@ -53,8 +53,6 @@ def migrate(connection: sqlite3.Connection) -> None:
     import sqlite_utils  # noqa: PLC0415
     from sqlite_utils.migrations import Migrations  # noqa: PLC0415
 
-    # WAL: readers never wait for the writer. It is a property of the file, set once.
-    connection.execute("PRAGMA journal_mode = WAL")
     database = sqlite_utils.Database(connection)
     migrations = Migrations("seqarchive")
     for step in (first_schema,):

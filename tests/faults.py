@@ -228,6 +228,10 @@ def _bad_shard_and_orphans(root: Path, files: Path) -> None:
     data = bytearray(second.read_bytes())
     data[len(data) // 2] ^= 1
     _overwrite(second, bytes(data))
+    alone = root / "master" / "sequences" / "2001" / "0203" / "040506"
+    alone.mkdir(parents=True)
+    for file in second.parent.glob(second.name + "*"):
+        file.rename(alone / file.name)
 
 
 def _overwrite(path: Path, data: bytes) -> None:
