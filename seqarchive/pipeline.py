@@ -40,9 +40,9 @@ class Engine:
         self._calls: list[Callable[..., Any]] = [worker.call for worker in workers] or [
             lambda number, *arguments: tasks[number](*arguments)
         ] * max(1, threads)
-        self._lanes = [lanes.add(f"work-{n}", depth=2) for n in range(len(self._calls))]
+        self._lanes = [lanes.add(f"work-{n}", depth=4) for n in range(len(self._calls))]
         self._turn = 0
-        self.depth = 2 * len(self._lanes) if threads else 0
+        self.depth = 4 * len(self._lanes) if threads else 0
         self.sha512 = lanes.add("sha512")
         self.others = lanes.add("md5")
         self.reader = lanes.add("read", waits_for_input=True)

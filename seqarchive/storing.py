@@ -13,7 +13,7 @@ from .packing import Packer, Placed
 from .records import first_word
 
 #: Records whose rows wait for an insertion together.
-_ROWS = 10_000
+_ROWS = 500
 
 #: Digests that the first batch of an archive keeps in memory (100 bytes each).
 _IDS = 100_000
