@@ -114,7 +114,7 @@ def transcripts(directory: Path, scale: Scale) -> Dataset:
     drawn = rng.lognormal(np.log(1945), 0.7085, scale.transcripts)
     drawn *= scale.transcript_residues / drawn.sum()
     lengths = np.maximum(drawn.astype(np.int64), 200)
-    lengths[lengths.argmax()] += scale.transcript_residues - lengths.sum()
+    lengths[int(np.argmax(lengths))] += scale.transcript_residues - lengths.sum()
     residues = _random(rng, int(lengths.sum()))
     ends = np.cumsum(lengths)
     sequences = {

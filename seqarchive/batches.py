@@ -12,7 +12,7 @@ import json
 import socket
 import sqlite3
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -43,6 +43,13 @@ class OnConflict(enum.Enum):
     ERROR = "error"
     KEEP = "keep"
     REPLACE = "replace"
+
+
+class AliasId(NamedTuple):
+    """An alias as the tables have it."""
+
+    alias: str
+    namespace_id: int
 
 
 class AliasRow(NamedTuple):
@@ -76,6 +83,7 @@ class AliasCounts:
         self.known = 0
         self.kept = 0
         self.moved = 0
+        self.retired = 0
         self.conflicts: list[str] = []
 
 
@@ -129,16 +137,22 @@ class Batch:
         connection: From ``connect_for_writing``; the caller holds the writer's lock.
         kind: What is done: ``load``, ``import-aliases``, ...
         namespace: The namespace that the user gave, if any.
+        reverts: The batch that this one undoes, if it does.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, kind: str, namespace: str | None = None
+        self,
+        connection: sqlite3.Connection,
+        kind: str,
+        namespace: str | None = None,
+        *,
+        reverts: int | None = None,
     ) -> None:
         self.connection = connection
         self._kind = kind
         self._namespace = namespace
+        self._reverts = reverts
         self.id = 0
-        self.created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         self.aliases = AliasCounts()
         self.n_sequences = 0
         self.n_residues = 0
@@ -248,11 +262,20 @@ class Batch:
 
     def namespace_id(self, namespace: str) -> int:
         """The id of a canonical namespace, new or in whatever spelling it has here."""
-        self.connection.execute("INSERT OR IGNORE INTO namespaces (name) VALUES (?)", (namespace,))
+        self.connection.execute(
+            "INSERT OR IGNORE INTO namespaces (name, batch_id) VALUES (?, ?)", (namespace, self.id)
+        )
         (found,) = self.connection.execute(
             "SELECT id FROM namespaces WHERE name = ? COLLATE NOCASE", (namespace,)
         ).fetchone()
         return int(found)
+
+    def alias_id(self, alias: Alias) -> AliasId | None:
+        """An alias as the tables have it; None if its namespace is not there."""
+        found = self.connection.execute(
+            "SELECT id FROM namespaces WHERE name = ? COLLATE NOCASE", (alias.namespace,)
+        ).fetchone()
+        return None if found is None else AliasId(alias.alias, int(found[0]))
 
     def add_aliases(self, namings: Sequence[AliasRow], on_conflict: OnConflict) -> None:
         """Add aliases; counts what became of each in ``aliases``.
@@ -279,8 +302,7 @@ class Batch:
             if on_conflict is OnConflict.KEEP:
                 self.aliases.kept += 1
             elif on_conflict is OnConflict.REPLACE:
-                self._move(naming, sequence_id, since)
-                meanings[naming[:2]] = (naming.sequence_id, self.id)
+                meanings[naming[:2]] = self._move(naming, sequence_id, since)
         self.aliases.known += len(namings) - inserted - n_conflicts
         if n_conflicts and on_conflict is OnConflict.ERROR:
             raise AliasConflict(
@@ -305,18 +327,61 @@ class Batch:
                 found[alias, namespace_id] = (sequence_id, batch_id)
         return found
 
-    def _move(self, naming: AliasRow, sequence_id: int, since: int) -> None:
+    def _move(self, naming: AliasRow, sequence_id: int, since: int) -> tuple[int, int]:
+        """Have an alias mean another sequence. Returns what it means now, and since when."""
+        key = AliasId(*naming[:2])
         self.aliases.moved += 1
-        key = naming[:2]
+        self._end(key, sequence_id, since)
+        return naming.sequence_id, self._begin(key, naming.sequence_id)
+
+    def meaning(self, key: AliasId) -> tuple[int, int] | None:
+        """What an alias means now, and since which batch; None if it means nothing."""
+        found: tuple[int, int] | None = self.connection.execute(
+            "SELECT sequence_id, batch_id FROM aliases WHERE alias = ? AND namespace_id = ?", key
+        ).fetchone()
+        return found
+
+    def set_meaning(self, key: AliasId, sequence_id: int | None) -> None:
+        """Have an alias mean a sequence, or nothing any more, whatever it meant; counts it."""
+        before = self.meaning(key)
+        if before is None and sequence_id is None:
+            return
+        if before is None:
+            self.aliases.added += 1
+        elif sequence_id is None:
+            self.aliases.retired += 1
+        elif before[0] == sequence_id:
+            self.aliases.known += 1
+            return
+        else:
+            self.aliases.moved += 1
+        if before is not None:
+            self._end(key, *before)
+        if sequence_id is not None:
+            self._begin(key, sequence_id)
+
+    def _end(self, key: AliasId, sequence_id: int, since: int) -> None:
+        self.connection.execute("DELETE FROM aliases WHERE alias = ? AND namespace_id = ?", key)
         if since != self.id:  # a meaning that lasted no batch is no history
             self.connection.execute(
                 "INSERT INTO ended_aliases VALUES (?, ?, ?, ?, ?)",
                 (*key, sequence_id, since, self.id),
             )
+
+    def _begin(self, key: AliasId, sequence_id: int) -> int:
+        since = self.id
+        resumed = self.connection.execute(
+            "SELECT rowid, from_batch FROM ended_aliases"
+            " WHERE alias = ? AND namespace_id = ? AND to_batch = ? AND sequence_id = ?",
+            (*key, self.id, sequence_id),
+        ).fetchone()
+        if resumed is not None:  # ended by this batch itself: it never ended
+            self.connection.execute("DELETE FROM ended_aliases WHERE rowid = ?", resumed[:1])
+            since = resumed[1]
         self.connection.execute(
-            "UPDATE aliases SET sequence_id = ?, batch_id = ? WHERE alias = ? AND namespace_id = ?",
-            (naming.sequence_id, self.id, *key),
+            "INSERT INTO aliases VALUES (?, ?, ?, ?)", (*key, sequence_id, since)
         )
+        return int(since)
 
     def _conflict(self, naming: AliasRow, sequence_id: int, since: int) -> str:
         (namespace,) = self.connection.execute(
@@ -371,6 +436,49 @@ class Batch:
             ),
         )
 
+    def has_source_of(self, size_bytes: int) -> bool:
+        """Whether an earlier batch read a file of this size."""
+        found = self.connection.execute(
+            "SELECT 1 FROM sources WHERE size_bytes = ? LIMIT 1", (size_bytes,)
+        )
+        return found.fetchone() is not None
+
+    def earlier_source(self, sha256: bytes) -> tuple[int, str, str, int] | None:
+        """A FASTA file of these bytes that an earlier batch took in without leaving anything out.
+
+        Returns:
+            The source that has its records, its format, its compression, and how many they are.
+        """
+        for source_id, *facts, report in self.connection.execute(
+            "SELECT coalesce(s.records_of, s.id), s.format, s.compression, s.n_records, b.report"
+            " FROM sources s JOIN batches b ON b.id = s.batch_id"
+            " WHERE s.sha256 = ? AND s.format = 'fasta' ORDER BY s.id",
+            (sha256,),
+        ):
+            (n_present,) = self.connection.execute(
+                "SELECT count(*) FROM records r JOIN sequences s ON s.id = r.sequence_id"
+                " WHERE r.source_id = ?",
+                (source_id,),
+            ).fetchone()
+            if n_present == facts[-1] and not json.loads(report).get("skipped"):
+                return source_id, *facts
+        return None
+
+    def records_of(self, source_id: int) -> Iterator[tuple[int, str]]:
+        """The sequence and the defline of each record of a source, in the order of the file."""
+        return self.connection.execute(
+            "SELECT sequence_id, defline FROM records WHERE source_id = ? ORDER BY ordinal",
+            (source_id,),
+        )
+
+    def agree(self, namings: Sequence[AliasRow]) -> bool:
+        """Whether each alias means the sequence that it shall mean, or nothing yet."""
+        meanings = self._meanings(namings)
+        return all(
+            meanings.setdefault(naming[:2], (naming.sequence_id, self.id))[0] == naming.sequence_id
+            for naming in namings
+        )
+
     def new_source_id(self) -> int:
         """An id for the next source; it must be added before another is asked for."""
         return self._next("sources")
@@ -387,11 +495,12 @@ class Batch:
             for name, columns in _LATE_INDEXES.items():
                 self.connection.execute(f"CREATE INDEX {name} ON {columns}")
         self.connection.execute(
-            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.id,
                 self._kind,
-                self.created,
+                # Of the commit, not of the beginning: before it nobody saw the batch.
+                time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 _user(),
                 socket.gethostname(),
                 __version__,
@@ -401,7 +510,9 @@ class Batch:
                 self.n_residues,
                 self.aliases.added,
                 self.aliases.moved,
+                self.aliases.retired,
                 json.dumps(report),
+                self._reverts,
             ),
         )
         try:

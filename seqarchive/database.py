@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from . import schema
+from . import as_of, schema
 from .errors import Corrupt, NotFound, ReadOnly, SeqArchiveError
 from .identifiers import Alias, DigestKey, Key, StoredDigests
+from .instances import Instance
 
 #: Bound parameters of one statement: below SQLite's oldest limit, 999.
 _PARAMETERS = 900
@@ -94,14 +95,20 @@ _ALIASES = (
 class Database:
     """A read-only connection to an instance's database.
 
+    Args:
+        frozen: The file never changes: it is a snapshot's. Nothing is locked then.
+        at: Answers are those after this batch; None for the last one.
+
     Raises:
         NotFound: No such file. NewerFormat, SeqArchiveError: Not one that can be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, frozen: bool = False, at: int | None = None) -> None:
         if not path.is_file():
             raise NotFound(f"there is no database {path}")
         self._path = path
+        self._is_frozen = frozen
+        self._at = at
         self.is_unguarded = False
         self._handle: list[sqlite3.Connection] = []
         self.connection = self._open()
@@ -111,17 +118,24 @@ class Database:
         weakref.finalize(self, _close, self._handle).atexit = False
         _open_databases.add(self)
 
+    @classmethod
+    def of(cls, instance: Instance, at: int | None = None) -> Database:
+        """The database of an instance, read in the way that fits it."""
+        return cls(instance.database, frozen=instance.is_snapshot, at=at)
+
     def _open(self) -> sqlite3.Connection:
         self._handle[:] = [self._connect()]
+        if self._at is not None:
+            as_of.restrict(self._handle[0], self._at)
         self._version = self._handle[0].cursor()
         return self._handle[0]
 
     def _connect(self) -> sqlite3.Connection:
         uri = self._path.absolute().as_uri()
         try:
-            return _connect(f"{uri}?mode=ro")
+            return _connect(f"{uri}?{'immutable=1' if self._is_frozen else 'mode=ro'}")
         except sqlite3.OperationalError as error:
-            if os.access(self._path.parent, os.W_OK):
+            if self._is_frozen or os.access(self._path.parent, os.W_OK):
                 raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             raise Corrupt(f"{self._path} is damaged ({error})") from None
@@ -158,6 +172,8 @@ class Database:
 
     def generation(self) -> object:
         """Something that differs after every commit by anybody."""
+        if self._is_frozen:
+            return None
         if self.is_unguarded:
             return self._stamp if self.connection.in_transaction else self._check_file()
         return self._version.execute("PRAGMA data_version").fetchone()
@@ -421,7 +437,7 @@ class Database:
     def batches(self) -> Iterator[dict[str, Any]]:
         """All batches, the oldest first, with their sources."""
         columns = "id, kind, created, user, host, version, namespace, n_records, n_sequences, "
-        columns += "n_residues, n_aliases, n_aliases_moved"
+        columns += "n_residues, n_aliases, n_aliases_moved, n_aliases_retired, reverts"
         names = ["batch", *columns.split(", ")[1:]]
         for row in self.connection.execute(f"SELECT {columns} FROM batches ORDER BY id").fetchall():
             batch = dict(zip(names, row, strict=True))

@@ -50,10 +50,6 @@ class Names:
     """The digest that an exported defline says the residues have."""
 
 
-#: Nothing said.
-NO_NAMES = Names(())
-
-
 @dataclass(frozen=True, slots=True)
 class Naming:
     """How a load takes names from deflines.

@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import socket
+import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,12 @@ def make_directory(path: Path) -> None:
         fsync(directory.parent)
 
 
+def make_read_only(path: Path) -> None:
+    """Take all rights to write from a file or a directory; who may read it stays as the umask
+    decided when it was made."""
+    os.chmod(path, stat.S_IMODE(path.stat().st_mode) & 0o555)
+
+
 def publish(temporary: Path, final: Path) -> None:
     """Give a finished file its final name; it is read-only from here on.
 
@@ -55,7 +62,7 @@ def publish(temporary: Path, final: Path) -> None:
         OSError: The disk refused. Do not retry with this file: after a failed fsync the kernel
             may report success for data that it has dropped.
     """
-    os.chmod(temporary, 0o444)
+    make_read_only(temporary)
     fsync(temporary)
     try:
         os.link(temporary, final)  # unlike rename, refuses to replace
@@ -79,7 +86,7 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
     temporary.mkdir(exist_ok=True)
     unfinished = temporary / path.name
     unfinished.write_bytes(data)
-    os.chmod(unfinished, 0o444)
+    make_read_only(unfinished)
     fsync(unfinished)
     os.replace(unfinished, path)
     fsync(path.parent)

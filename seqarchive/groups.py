@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .bgzf import BLOCK_SIZE, Compression, compress_block, compress_blocks, stored_block
-from .deflines import NO_NAMES, Naming, is_versionless
+from .deflines import Naming, is_versionless
 from .errors import BadInput, BadName
 from .identifiers import digest_text
 from .records import Group, Record, first_word, records_in
@@ -112,21 +112,11 @@ class GroupTask:
 
     def _entry(self, record: Record) -> tuple[Any, ...]:
         """The fields of an ``Entry``; a plain tuple, which is quicker to make and to send."""
-        plain = self.naming.plain_name(record.defline)
-        if plain is not None:
-            names = NO_NAMES
-            aliases: tuple[tuple[str, str], ...] = ((self.naming.namespace, plain),)
-            n_versionless = int(is_versionless(self.naming.namespace, plain))
-        else:
-            try:
-                names = self.naming.names(record.defline)
-            except BadName as error:
-                return record.line, error.message
-            aliases = tuple((alias.namespace, alias.alias) for alias in names.aliases)
-            n_versionless = sum(is_versionless(*alias) for alias in aliases)
-        circular = record.circular or (
-            bool(self.circular) and first_word(record.defline) in self.circular
-        )
+        try:
+            aliases, n_versionless, claimed = self._names(record.defline)
+        except BadName as error:
+            return record.line, error.message
+        circular = record.circular or self._is_circular(record.defline)
         residues = record.residues
         digest = _sha512(residues).digest()[:24]
         return (
@@ -135,7 +125,7 @@ class GroupTask:
             record.defline,
             aliases,
             n_versionless,
-            names.digest,
+            claimed,
             circular,
             digest,
             digest_text(digest),
@@ -145,6 +135,29 @@ class GroupTask:
             len(residues),
             record.letters,
         )
+
+    def name(self, defline: str) -> Entry:
+        """An entry of a record by its defline, without anything of its residues.
+
+        Raises:
+            BadName: Not a name.
+        """
+        aliases, n_versionless, claimed = self._names(defline)
+        circular = self._is_circular(defline)
+        return Entry(0, None, defline, aliases, n_versionless, claimed, circular)
+
+    def _names(self, defline: str) -> tuple[tuple[tuple[str, str], ...], int, str | None]:
+        """Aliases, how many of them lack a version, and the digest that the defline says."""
+        namespace = self.naming.namespace
+        plain = self.naming.plain_name(defline)
+        if plain is not None:
+            return ((namespace, plain),), int(is_versionless(namespace, plain)), None
+        names = self.naming.names(defline)
+        aliases = tuple((alias.namespace, alias.alias) for alias in names.aliases)
+        return aliases, sum(is_versionless(*alias) for alias in aliases), names.digest
+
+    def _is_circular(self, defline: str) -> bool:
+        return bool(self.circular) and first_word(defline) in self.circular
 
     def _pack(
         self, entries: list[tuple[Any, ...]], residues: list[bytes], known: frozenset[bytes]

@@ -11,6 +11,8 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
+import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -120,6 +122,15 @@ class Input(io.RawIOBase):
         except OSError as error:
             self.io_error = error
             raise
+
+    @property
+    def size(self) -> int | None:
+        """The bytes that there are to read; None if nobody can say, as of a pipe."""
+        try:
+            status = os.fstat(self._file.fileno())
+        except (OSError, ValueError):
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
 
     @property
     def sha256(self) -> bytes:

@@ -10,6 +10,9 @@ from .errors import BadName, NotFound, ReadOnly
 
 MASTER = "master"
 
+#: A link to the newest snapshot.
+LATEST = "latest"
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+\-]{0,99}\Z")
 
 
@@ -31,6 +34,17 @@ class Instance:
         """The directory of the instance."""
         return self.root / self.name
 
+    @classmethod
+    def at(cls, root: Path, name: str) -> Instance:
+        """The instance of a name; for ``latest`` the snapshot that it links to just now.
+
+        A reader stays with that snapshot when the link moves on.
+        """
+        link = root / LATEST
+        if name == LATEST and link.is_symlink():
+            name = link.readlink().name
+        return cls(root, name)
+
     @property
     def database(self) -> Path:
         """The alias database."""
@@ -51,12 +65,25 @@ class Instance:
         """The file that the writer locks."""
         return self.directory / "writer.lock"
 
+    @property
+    def manifest(self) -> Path:
+        """What a snapshot consists of; nothing else has one."""
+        return self.directory / "manifest.json"
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether this is a finished snapshot, in which no byte ever changes."""
+        return self.manifest.is_file()
+
     def require(self) -> None:
         """Raise NotFound, saying what to do, unless there is something to open."""
         if self.database.is_file():
             return
         if self.name != MASTER:
-            raise NotFound(f"there is no instance {self.name!r} in {self.root}")
+            raise NotFound(
+                f"there is no instance {self.name!r} in {self.root}; "
+                "`seqarchive snapshots` says what there is"
+            )
         raise NotFound(
             f"there is no archive in {self.root}; make one with `seqarchive --root {self.root} "
             "init`, or just load into it"
@@ -67,4 +94,8 @@ class Instance:
         if self.name != MASTER:
             raise ReadOnly(
                 f"{self.name!r} is a snapshot and never changes; only {MASTER!r} can be written"
+            )
+        if self.is_snapshot:
+            raise ReadOnly(
+                f"{self.directory} holds a snapshot, which never changes (see its manifest.json)"
             )

@@ -89,7 +89,8 @@ def first_schema(database: sqlite_utils.Database) -> None:
 
 _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
     "meta": ({"key": str, "value": str}, {"pk": "key", "not_null": {"value"}}),
-    # One row for each committed change. ``report`` is the JSON that the user saw.
+    # One row for each committed change. ``report`` is the JSON that the user saw; ``reverts`` is
+    # the batch that this one undid.
     "batches": (
         {
             "id": int,
@@ -104,7 +105,9 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
             "n_residues": int,
             "n_aliases": int,
             "n_aliases_moved": int,
+            "n_aliases_retired": int,
             "report": str,
+            "reverts": int,
         },
         {"pk": "id", "not_null": {"kind", "created", "version", "report"}},
     ),
@@ -158,7 +161,11 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
         },
         {"pk": "id", "not_null": {"digest", "md5", "sha1", "length", "letters", "batch_id"}},
     ),
-    "namespaces": ({"id": int, "name": str}, {"pk": "id", "not_null": {"name"}}),
+    "namespaces": (
+        {"id": int, "name": str, "batch_id": int},
+        {"pk": "id", "not_null": {"name", "batch_id"}},
+    ),
+    # What an alias meant from one batch until before another.
     "ended_aliases": (
         {
             "alias": str,
@@ -170,6 +177,15 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
         {"not_null": {"alias", "namespace_id", "sequence_id", "from_batch", "to_batch"}},
     ),
     "circular": ({"sequence_id": int, "batch_id": int}, {"pk": "sequence_id"}),
+    "ended_circular": (
+        {"sequence_id": int, "from_batch": int, "to_batch": int},
+        {"not_null": {"sequence_id", "from_batch", "to_batch"}},
+    ),
+    # Sequences of batches that were reverted, whose residues are gone; rows as they were.
+    "reclaimed": (
+        {"id": int, "digest": bytes, "length": int, "batch_id": int, "reclaimed_by": int},
+        {"pk": "id", "not_null": {"digest", "length", "batch_id", "reclaimed_by"}},
+    ),
     "sha256": ({"sequence_id": int, "digest": bytes}, {"pk": "sequence_id"}),
 }
 

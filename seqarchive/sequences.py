@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
-from typing import Protocol, overload
+from typing import Protocol, SupportsIndex, overload
 
 from .identifiers import Alias, Digest
 
@@ -41,13 +42,14 @@ class ArchivedSequence(Sequence[str]):
         return self._length
 
     @overload
-    def __getitem__(self, index: int) -> str: ...
+    def __getitem__(self, index: SupportsIndex) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> str: ...
-    def __getitem__(self, index: int | slice) -> str:
+    def __getitem__(self, index: SupportsIndex | slice) -> str:
         if isinstance(index, slice):
             return self._slice(*index.indices(self._length))
-        position = index + self._length if index < 0 else index
+        given = operator.index(index)
+        position = given + self._length if given < 0 else given
         if not 0 <= position < self._length:
             raise IndexError(f"position {index} of {self._length} residues")
         return self._fetch(position, position + 1)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 from .batches import AliasRow, Batch, NewSequence
-from .errors import BadInput
-from .groups import Entry, Unit
+from .errors import BadInput, BadName
+from .groups import Entry, GroupTask, Unit
 from .inputs import Input
 from .load_options import LoadOptions, LoadReport
 from .packing import Packer, Placed
@@ -76,6 +77,49 @@ class Storer:
                 "records": self._n_records,
             }
         )
+
+    def may_know(self, size: int) -> bool:
+        """Whether a file of this size was loaded before."""
+        return self._batch.has_source_of(size)
+
+    def store_again(self, source: Input, task: GroupTask) -> bool:
+        """Store the records of a file that has been read to its end, if it was loaded before.
+
+        What came of it then is known: the same sequences, which need no second hashing. Names
+        are taken from the deflines anew, for the rules may be others now.
+
+        Returns:
+            False, with nothing stored, if the file is not known, or if something must be said of
+            single records, and they have to be read again.
+        """
+        earlier = self._batch.earlier_source(source.sha256)
+        if earlier is None:
+            return False
+        source_id, file_format, compression, n_records = earlier
+        self.flush()
+        try:
+            for entries in _named(self._batch.records_of(source_id), task):
+                if not self._batch.agree(self._rows(entries)):
+                    return False
+        except BadName:
+            return False
+        source.compression = compression
+        self.open_source(source.label)
+        for entries in _named(self._batch.records_of(source_id), task):
+            for sequence_id, entry in entries:
+                self._report.sequences_known += 1
+                self._name(entry, sequence_id, with_record=False)
+            self.flush()
+        self._n_records = n_records
+        self.close_source(source, file_format)
+        return True
+
+    def _rows(self, entries: Iterable[tuple[int, Entry]]) -> list[AliasRow]:
+        return [
+            AliasRow(alias, self._namespace_id(namespace), sequence_id, self._label, entry.line)
+            for sequence_id, entry in entries
+            for namespace, alias in entry.aliases
+        ]
 
     def known(self, digests: Iterable[bytes]) -> dict[bytes, int]:
         """Ids of those sequences that are in the archive or in this batch."""
@@ -183,23 +227,26 @@ class Storer:
             self._report.empty += 1
         return sequence_id
 
-    def _name(self, entry: Entry, sequence_id: int) -> None:
+    def _name(self, entry: Entry, sequence_id: int, *, with_record: bool = True) -> None:
         self._report.records += 1
         self._report.versionless += entry.n_versionless
         for namespace, alias in entry.aliases:
-            namespace_id = self._namespace_ids.get(namespace)
-            if namespace_id is None:
-                namespace_id = self._batch.namespace_id(namespace)
-                self._namespace_ids[namespace] = namespace_id
+            namespace_id = self._namespace_id(namespace)
             row = AliasRow(alias, namespace_id, sequence_id, self._label, entry.line)
             self._aliases.append(row)
         if entry.circular:
             self._batch.mark_circular(sequence_id)
             self._report.circular += 1
             self._circular.discard(first_word(entry.defline))
-        if self._source_id is not None:
+        if self._source_id is not None and with_record:
             self._n_records += 1
             self._records.append((self._source_id, self._n_records, sequence_id, entry.defline))
+
+    def _namespace_id(self, namespace: str) -> int:
+        found = self._namespace_ids.get(namespace)
+        if found is None:
+            found = self._namespace_ids[namespace] = self._batch.namespace_id(namespace)
+        return found
 
     def unused_circular(self) -> list[str]:
         """Names of circular molecules that no record had."""
@@ -216,3 +263,12 @@ class Storer:
             self._ids = {}
             self._has_all_ids = False
         self._sequences, self._aliases, self._records, self._sha256 = [], [], [], []
+
+
+def _named(
+    records: Iterable[tuple[int, str]], task: GroupTask
+) -> Iterator[list[tuple[int, Entry]]]:
+    """Sequences and their names, some records at a time, from sequences and deflines."""
+    rows = iter(records)
+    while some := list(islice(rows, _ROWS)):
+        yield [(sequence_id, task.name(defline)) for sequence_id, defline in some]

@@ -392,7 +392,7 @@ class AnArchive(RuleBasedStateMachine):
 
 
 def test_an_archive_answers_as_a_dict_of_names_would() -> None:
-    run_state_machine_as_test(
+    run_state_machine_as_test(  # type: ignore[no-untyped-call, unused-ignore]
         AnArchive,
         settings=settings(
             max_examples=25,

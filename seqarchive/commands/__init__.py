@@ -75,11 +75,7 @@ class Settings:
         if root is None:
             chosen = os.environ.get("SEQARCHIVE_ROOT")
             root = Path(chosen) if chosen else _default_root()
-        name = self.instance or MASTER
-        if name == "latest":
-            link = root / "latest"
-            name = link.readlink().name if link.is_symlink() else name
-        return Instance(root, name)
+        return Instance.at(root, self.instance or MASTER)
 
 
 def _default_root() -> Path:
@@ -208,10 +204,17 @@ def megabytes(n_bytes: int) -> str:
 
 @contextmanager
 def progress_bar(
-    settings: Settings, what: str, total: int | None, unit: str = "B"
+    settings: Settings, what: str, total: int | None, unit: str = "B", *, results: bool = False
 ) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal for what takes more than a second; nothing in a pipe."""
+    """A bar on a terminal for what takes more than a second; nothing in a pipe.
+
+    Args:
+        results: They are printed meanwhile; no bar may come between them on one terminal.
+    """
     if settings.quiet or settings.json or not sys.stderr.isatty():
+        yield lambda _n: None
+        return
+    if results and sys.stdout.isatty():
         yield lambda _n: None
         return
     from tqdm import tqdm as bars  # noqa: PLC0415  (0.1 s)

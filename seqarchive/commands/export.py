@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 
 from ..exporting import WIDTH, fasta_records, write_fasta
 from ..reader import ArchiveReader
-from . import Settings, command, lines_of
+from . import Settings, command, lines_of, progress_bar
 
 
 @command("export", "seqarchive export --namespace refseq > refseq.fa")
@@ -40,6 +40,16 @@ def command_(
     if ids or from_file is not None:
         lines = lines_of(from_file) if from_file is not None else ()
         wanted = [*ids, *(line.strip() for line in lines if line.strip())]
-    with ArchiveReader(settings.place().root, settings.place().name) as archive:
+    with (
+        ArchiveReader(settings.place().root, settings.place().name) as archive,
+        progress_bar(settings, "exporting", None, "residues", results=True) as progress,
+    ):
         for defline, digest in fasta_records(archive, wanted, namespace):
-            write_fasta(sys.stdout, defline, archive.pieces("sha512t24u:" + digest), width)
+            pieces = _counted(archive.pieces("sha512t24u:" + digest), progress)
+            write_fasta(sys.stdout, defline, pieces, width)
+
+
+def _counted(pieces: Iterable[str], progress: Callable[[int], None]) -> Iterator[str]:
+    for piece in pieces:
+        progress(len(piece))
+        yield piece

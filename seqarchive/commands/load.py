@@ -28,7 +28,10 @@ def _size(text: str) -> int:
         raise click.BadParameter(f"{text!r} is not a size like 95M (millions) or 256Mi")
     number, unit = match.groups()
     base = 1024 if unit and unit.endswith("i") else 1000
-    return int(number) * int(base ** _UNITS[unit[0]] if unit else 1)
+    size = int(number) * int(base ** _UNITS[unit[0]] if unit else 1)
+    if not size:
+        raise click.BadParameter("a shard of no bytes holds nothing")
+    return size
 
 
 def _pattern(text: str) -> re.Pattern[str]:
