@@ -13,6 +13,9 @@ from .instances import Instance
 from .reader import ArchiveReader
 from .writing import Writing
 
+#: Rows that wait for an insertion together.
+_ROWS = 10_000
+
 HEADER = "namespace\talias\tsequence"
 
 
@@ -64,7 +67,7 @@ def import_aliases(
     instance.require()
     report: dict[str, Any] = {"batch": None, "source": source, "dry_run": dry_run, "rows": 0}
     with (
-        ArchiveReader(instance.root, instance.name) as archive,
+        ArchiveReader.of(instance) as archive,
         Writing(instance, dry_run=dry_run) as writing,
         Batch(writing.connection, "import-aliases") as batch,
     ):
@@ -81,7 +84,7 @@ def import_aliases(
             namespace_id = batch.namespace_id(alias.namespace)
             waiting.append(AliasRow(alias.alias, namespace_id, sequence_id, source, line))
             report["rows"] += 1
-            if len(waiting) >= 10_000:
+            if len(waiting) >= _ROWS:
                 batch.add_aliases(waiting, on_conflict)
                 waiting = []
         batch.add_aliases(waiting, on_conflict)
@@ -93,6 +96,37 @@ def import_aliases(
             conflicts=batch.aliases.conflicts,
         )
         if not dry_run:
+            report["batch"] = batch.id
+            writing.committing()
+            batch.commit(report)
+            writing.committed()
+    return report
+
+
+def retire_aliases(
+    instance: Instance, aliases: Iterable[Alias], *, dry_run: bool = False
+) -> dict[str, Any]:
+    """End aliases without giving them another meaning, as one batch.
+
+    Returns:
+        The report; ready for JSON.
+
+    Raises:
+        NotFound: One that means nothing now; nothing was changed.
+    """
+    instance.require()
+    report: dict[str, Any] = {"batch": None, "dry_run": dry_run}
+    with (
+        Writing(instance, dry_run=dry_run) as writing,
+        Batch(writing.connection, "retire") as batch,
+    ):
+        for alias in dict.fromkeys(aliases):
+            key = batch.alias_id(alias)
+            if key is None or batch.meaning(key) is None:
+                raise NotFound(f"{alias} is not a name of anything; nothing was changed")
+            batch.set_meaning(key, None)
+        report["aliases_retired"] = batch.aliases.retired
+        if batch.aliases.retired and not dry_run:
             report["batch"] = batch.id
             writing.committing()
             batch.commit(report)

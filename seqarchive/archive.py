@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 from . import loading, namespaces
 from .batches import OnConflict
 from .deflines import Naming
-from .errors import BadName, SourceError
+from .errors import BadName, ReadOnly, SourceError
 from .identifiers import Alias, Digest, digest_of, parse_alias
 from .instances import MASTER
 from .loading import LoadOptions, LoadReport
@@ -47,6 +47,7 @@ class Archive(ArchiveReader):
         Raises:
             BadInput, AliasConflict, Locked, ReadOnly, NotFound: As they say.
         """
+        self._require_now()
         some = [files] if isinstance(files, (str, os.PathLike)) else files
         names = [os.fspath(name) for name in some]
         naming = Naming(namespaces.canonical(namespace))
@@ -67,6 +68,7 @@ class Archive(ArchiveReader):
         Raises:
             BadName: An alias without a namespace. BadInput: Not residues.
         """
+        self._require_now()
         names = [parse_alias(str(alias)) for alias in aliases]
         if not names:
             raise BadName("a sequence needs at least one namespace:alias")
@@ -80,20 +82,29 @@ class Archive(ArchiveReader):
         loading.store_records(self.instance, [record], options)
         return digest
 
+    def _require_now(self) -> None:
+        if self.at is not None:
+            raise ReadOnly(f"this is the archive as it was after batch {self.at}; open it anew")
+
     def __setitem__(self, key: str, residues: str | bytes) -> None:
         """Store a sequence under ``namespace:alias``; a key without a namespace is refused."""
         self.store(residues, [key])
 
 
-def connect(uri: str | os.PathLike[str], instance: str | None = None) -> Archive:
+def connect(
+    uri: str | os.PathLike[str], instance: str | None = None, *, at: int | str | None = None
+) -> Archive:
     """Open an archive for reading (and loading, if it is a writable ``master``).
 
     Args:
         uri: Directory of an archive, or of one of its instances; also as ``file:///``.
-        instance: ``master`` (the default) or the name of a snapshot.
+        instance: ``master`` (the default), the name of a snapshot, or ``latest``.
+        at: Read it as it was then: after a batch (7), in a snapshot (its name), at the end of a
+            day (``2024-06-01``) or at a time (``2024-06-01T12:00:00Z``).
 
     Raises:
-        NotFound: Nothing there. SourceError: A kind of address that is not understood.
+        NotFound: Nothing there, or no such moment.
+        SourceError: A kind of address that is not understood.
     """
     text = os.fspath(uri)
     if "://" in text:
@@ -105,5 +116,5 @@ def connect(uri: str | os.PathLike[str], instance: str | None = None) -> Archive
     if instance is None and not (path / MASTER).exists():
         absolute = path.absolute()
         if (absolute / "aliases.sqlite3").is_file():
-            return Archive(absolute.parent, absolute.name)
-    return Archive(path, instance or MASTER)
+            return Archive(absolute.parent, absolute.name, at=at)
+    return Archive(path, instance or MASTER, at=at)

@@ -4,6 +4,8 @@ Nothing that was committed is forgotten: rows carry the batch that added them, a
 or a circular molecule no longer is carries the batch that ended it too. A connection that is
 restricted to a batch sees views, of the names of the tables, that show the rows of that time;
 every query then gives the answer of that time.
+
+Where residues lie is no part of that: shards are those of today.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ import sqlite3
 _VIEWS = {
     "batches": "SELECT * FROM main.batches WHERE id <= {at}",
     "sources": "SELECT * FROM main.sources WHERE batch_id <= {at}",
-    "shards": "SELECT * FROM main.shards WHERE batch_id <= {at}",
     "sequences": "SELECT * FROM main.sequences WHERE batch_id <= {at}",
     "namespaces": "SELECT * FROM main.namespaces WHERE batch_id <= {at}",
     "aliases": """

@@ -37,6 +37,10 @@ _LATE_INDEXES = {
 }
 
 
+#: Where the ids of rows are kept that were removed.
+_GONE = {"sequences": "reclaimed", "shards": "dropped_shards"}
+
+
 class OnConflict(enum.Enum):
     """What to do when an alias already means another sequence."""
 
@@ -180,7 +184,13 @@ class Batch:
             self.connection.execute("ROLLBACK")
 
     def _next(self, table: str) -> int:
-        (last,) = self.connection.execute(f"SELECT max(id) FROM {table}").fetchone()
+        """The first id that was never used; also those that are gone are never used again."""
+        (last,) = self.connection.execute(
+            f"SELECT max(id) FROM {table}"
+            if table not in _GONE
+            else f"SELECT max(id) FROM (SELECT max(id) AS id FROM {table}"
+            f" UNION ALL SELECT max(id) FROM {_GONE[table]})"
+        ).fetchone()
         return 1 + (last or 0)
 
     @property

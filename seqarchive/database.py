@@ -34,6 +34,20 @@ class Location(NamedTuple):
     circular: bool
 
 
+class Meaning(NamedTuple):
+    """What an alias meant, or means, for a while."""
+
+    digest: bytes
+    length: int
+    from_batch: int
+    from_time: str
+    to_batch: int | None
+    """The batch that ended it; None if it is so still."""
+    to_time: str | None
+    is_reclaimed: bool
+    """Whether the residues are gone: ``repair --reclaim`` dropped what a reverted batch brought."""
+
+
 class ShardRow(NamedTuple):
     """What the database knows of a shard."""
 
@@ -80,16 +94,29 @@ _BY_ALIAS_ANYWHERE = (
 # The digest is compared with the row too (``+`` keeps SQLite from the index): a damaged index
 # must not lead to another sequence.
 _BY_DIGEST = {
-    "digest": f"SELECT {_LOCATION} FROM sequences s WHERE s.digest = ?1 AND +s.digest = ?1",
-    "md5": f"SELECT {_LOCATION} FROM sequences s WHERE s.md5 = ?1 AND +s.md5 = ?1",
-    "sha1": f"SELECT {_LOCATION} FROM sequences s WHERE s.sha1 = ?1 AND +s.sha1 = ?1",
+    "digest": f"SELECT {_LOCATION} FROM sequences s WHERE s.digest = :value AND +s.digest = :value",
+    "md5": f"SELECT {_LOCATION} FROM sequences s WHERE s.md5 = :value AND +s.md5 = :value",
+    "sha1": f"SELECT {_LOCATION} FROM sequences s WHERE s.sha1 = :value AND +s.sha1 = :value",
     "sha256": f"SELECT {_LOCATION} FROM sha256 h JOIN sequences s ON s.id = h.sequence_id"
-    " WHERE h.digest = ?",
+    " WHERE h.digest = :value",
 }
 _ALIASES = (
     "SELECT n.name, a.alias FROM aliases a JOIN namespaces n ON n.id = a.namespace_id"
     " WHERE a.sequence_id = ?"
 )
+
+_HISTORY = """
+    SELECT coalesce(s.digest, r.digest), coalesce(s.length, r.length),
+        m.from_batch, f.created, m.to_batch, t.created, s.id IS NULL
+    FROM (
+        SELECT sequence_id, from_batch, to_batch FROM ended_aliases
+        WHERE alias = ? AND namespace_id = ?
+        UNION ALL
+        SELECT sequence_id, batch_id, NULL FROM aliases WHERE alias = ? AND namespace_id = ?
+    ) m
+    JOIN batches f ON f.id = m.from_batch LEFT JOIN batches t ON t.id = m.to_batch
+    LEFT JOIN sequences s ON s.id = m.sequence_id LEFT JOIN reclaimed r ON r.id = m.sequence_id
+    ORDER BY m.from_batch, m.to_batch IS NULL, m.to_batch"""
 
 
 class Database:
@@ -108,7 +135,8 @@ class Database:
             raise NotFound(f"there is no database {path}")
         self._path = path
         self._is_frozen = frozen
-        self._at = at
+        self.at = at
+        """The last batch that is seen; None for whatever is the last."""
         self.is_unguarded = False
         self._handle: list[sqlite3.Connection] = []
         self.connection = self._open()
@@ -125,8 +153,8 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         self._handle[:] = [self._connect()]
-        if self._at is not None:
-            as_of.restrict(self._handle[0], self._at)
+        if self.at is not None:
+            as_of.restrict(self._handle[0], self.at)
         self._version = self._handle[0].cursor()
         return self._handle[0]
 
@@ -223,7 +251,7 @@ class Database:
     def locate(self, key: Key) -> list[Location]:
         """The sequences that a key stands for: none, one, or several in different namespaces."""
         if isinstance(key, DigestKey):
-            rows = self.connection.execute(_BY_DIGEST[key.column], (key.value,))
+            rows = self.connection.execute(_BY_DIGEST[key.column], {"value": key.value})
         elif key.namespace is None:
             rows = self.connection.execute(_BY_ALIAS_ANYWHERE, (key.alias,))
         else:
@@ -324,6 +352,10 @@ class Database:
             " FROM sequences WHERE id > ? ORDER BY id LIMIT 1000"
         ):
             yield SequenceRow._make(row)
+
+    def digests(self) -> Iterator[tuple[bytes, int]]:
+        """Digest and length of all sequences, sorted by digest."""
+        yield from self.connection.execute("SELECT digest, length FROM sequences ORDER BY digest")
 
     def shard_ranges(self) -> dict[int, tuple[int, int]]:
         """The first and the last id of the sequences in each shard: they ascend together."""
@@ -459,6 +491,31 @@ class Database:
                 )
             ]
             yield batch
+
+    def last_batch(self, until: str | None = None) -> int:
+        """The last batch, or the last one committed until a time; 0 if there is none.
+
+        Args:
+            until: ISO 8601 in UTC with seconds and ``Z``.
+        """
+        (last,) = self.connection.execute(
+            "SELECT max(id) FROM batches WHERE :until IS NULL OR created <= :until",
+            {"until": until},
+        ).fetchone()
+        return int(last or 0)
+
+    def history(self, alias: Alias) -> list[Meaning]:
+        """All that an alias ever meant, the oldest first."""
+        namespace_id = self.namespace_id(alias.namespace)
+        rows = self.connection.execute(_HISTORY, (alias.alias, namespace_id) * 2)
+        return [Meaning._make(row) for row in rows]
+
+    def copy_into(self, path: Path) -> None:
+        """Write one committed state, compact and with a rollback journal, to a new file.
+
+        Not durable on return.
+        """
+        self.connection.execute("VACUUM main INTO ?", (str(path),))
 
     def counts(self) -> dict[str, int]:
         """How much there is of everything."""

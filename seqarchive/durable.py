@@ -7,10 +7,12 @@ Everything that changes the name of a file goes through here, so that the order
 from __future__ import annotations
 
 import contextlib
+import enum
 import errno
 import fcntl
 import json
 import os
+import shutil
 import socket
 import stat
 import time
@@ -22,6 +24,11 @@ from .errors import Locked, ReadOnly, SeqArchiveError
 
 #: Bytes of the lock file: one sector, so that a power cut leaves the old text or the new one.
 _LOCK_BYTES = 512
+
+
+def exists(path: Path) -> bool:
+    """Whether there is anything of this name, be it a link that leads nowhere."""
+    return os.path.lexists(path)
 
 
 def fsync(path: Path) -> None:
@@ -81,10 +88,11 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
     """Give a file new contents by one rename; read-only, durable on return.
 
     Args:
-        temporary: A directory of the same file system for the unfinished file.
+        temporary: A directory of the same file system for the unfinished file, whose name
+            begins with a dot.
     """
     temporary.mkdir(exist_ok=True)
-    unfinished = temporary / path.name
+    unfinished = temporary / f".{path.name}"
     unfinished.write_bytes(data)
     make_read_only(unfinished)
     fsync(unfinished)
@@ -97,6 +105,105 @@ def publish_writable(temporary: Path, final: Path) -> None:
     fsync(temporary)
     os.rename(temporary, final)
     fsync(final.parent)
+
+
+#: Errors of ``link`` after which the contents can still be copied.
+_NO_LINK = (
+    errno.EPERM,
+    errno.EACCES,
+    errno.EXDEV,
+    errno.EMLINK,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+)
+
+#: The ``ioctl`` that has two files share their blocks until one of them changes (Linux).
+_FICLONE = 0x40049409
+
+
+class Sharing(enum.Enum):
+    """How one file came to have the contents of another."""
+
+    LINKED = "linked"
+    """One file under two names."""
+    CLONED = "cloned"
+    """Two files that share their blocks."""
+    COPIED = "copied"
+    """Twice on the disk."""
+
+
+def share(path: Path, other: Path) -> Sharing:
+    """Have a read-only file under another name too, as cheaply as the file system can.
+
+    The contents are durable on return if those of ``path`` are; the name is not.
+
+    Raises:
+        FileExistsError: ``other`` is taken, and untouched.
+    """
+    try:
+        os.link(path, other, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+    else:
+        return Sharing.LINKED
+    how = Sharing.CLONED
+    with open(path, "rb") as source, open(other, "xb") as target:
+        try:
+            fcntl.ioctl(target, _FICLONE, source.fileno())
+        except OSError:
+            how = Sharing.COPIED
+            shutil.copyfileobj(source, target, 1 << 20)
+    make_read_only(other)
+    fsync(other)
+    return how
+
+
+def publish_directory(temporary: Path, final: Path) -> None:
+    """Give a finished tree its final name; read-only, and durable, on return.
+
+    Its files are durable already; its directories need not be. Both names are in one directory:
+    a tree without the right to write cannot be moved to another by those who are not root.
+
+    Raises:
+        FileExistsError: ``final`` is taken, and untouched.
+    """
+    for directory, _, _ in os.walk(temporary, topdown=False):
+        make_read_only(Path(directory))
+        fsync(Path(directory))
+    if os.path.lexists(final):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final))
+    os.rename(temporary, final)
+    fsync(final.parent)
+
+
+def withdraw_directory(path: Path, temporary: Path) -> None:
+    """Take its name from a tree, at once and durably, before ``remove_directory``."""
+    os.rename(path, temporary)
+    fsync(path.parent)
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a tree, though it may be read-only, if it is there."""
+    for directory, _, _ in os.walk(path):
+        os.chmod(directory, 0o700)
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+def replace_link(link: Path, target: str | None, temporary: Path) -> None:
+    """Have a symbolic link lead elsewhere by one rename, or remove it; durable on return.
+
+    Args:
+        temporary: Where the new link may be until then, in the same directory.
+    """
+    if target is None:
+        remove(link)
+    else:
+        remove(temporary)
+        os.symlink(target, temporary)
+        os.replace(temporary, link)
+    fsync(link.parent)
 
 
 def move(path: Path, destination: Path) -> None:

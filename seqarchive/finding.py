@@ -11,9 +11,16 @@ import threading
 import weakref
 from collections.abc import Sequence
 
-from .database import Database, Location
+from .database import Database, Location, Meaning
 from .errors import Ambiguous, BadName, Corrupt, NotFound
-from .identifiers import AliasKey, bare_keys, check_alias, digest_text, qualified_key
+from .identifiers import (
+    AliasKey,
+    bare_keys,
+    check_alias,
+    digest_text,
+    parse_alias,
+    qualified_key,
+)
 from .instances import Instance
 
 #: Identifiers whose place a thread remembers until the next commit.
@@ -39,10 +46,15 @@ class _Memory:
 
 
 class Finder:
-    """Finds sequences of an instance. May be shared between threads and across a fork."""
+    """Finds sequences of an instance. May be shared between threads and across a fork.
 
-    def __init__(self, instance: Instance) -> None:
+    Args:
+        at: As they were after this batch; None for the last one.
+    """
+
+    def __init__(self, instance: Instance, at: int | None = None) -> None:
         self._instance = instance
+        self._at = at
         self._local = threading.local()
         self._databases: weakref.WeakSet[Database] = weakref.WeakSet()
         self._memory()
@@ -63,7 +75,7 @@ class Finder:
         try:
             memory: _Memory = self._local.memory
         except AttributeError:
-            database = Database(self._instance.database)
+            database = Database.of(self._instance, self._at)
             self._databases.add(database)
             memory = self._local.memory = _Memory(database)
         if memory.database.is_unguarded:
@@ -72,7 +84,12 @@ class Finder:
 
     def after_fork(self) -> None:
         """In a child: SQLite connections must not cross a fork; not even to be closed."""
+        import ctypes  # noqa: PLC0415  (2 ms that nobody else needs)
+
         _abandoned.append((self._local, self._databases))
+        for database in self._databases:
+            # One reference too many: not even the end of the process deallocates it.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(database.connection))
         self._local = threading.local()
         self._databases = weakref.WeakSet()
 
@@ -165,6 +182,8 @@ def _ambiguous(database: Database, identifier: str, found: list[Location]) -> Am
 
 def _not_found(database: Database, identifier: str) -> str:
     message = f"{identifier!r} is not in the archive"
+    if database.at is not None:
+        message += f" as of batch {database.at}"
     namespace, colon, alias = identifier.partition(":")
     if colon and namespace.lower() == "sha256" and not database.keeps_sha256():
         return f"{message}: SHA-256 is not kept here (`seqarchive digests add sha256`)"
@@ -172,10 +191,26 @@ def _not_found(database: Database, identifier: str) -> str:
         name = check_alias(alias if colon else identifier)
     except BadName:
         return message
+    former = _former_meaning(database, identifier) if colon else None
+    if former is not None:
+        return (
+            f"{message}; it meant SQ.{digest_text(former.digest)} until batch {former.to_batch} "
+            "(see `seqarchive log --alias`)"
+        )
     versions = database.versions_of(name)
     if versions:
         return f"{message}; there is {', '.join(map(str, versions))}"
     return message
+
+
+def _former_meaning(database: Database, identifier: str) -> Meaning | None:
+    """What a name meant last that means nothing any more."""
+    try:
+        meanings = database.history(parse_alias(identifier))
+    except BadName:
+        return None
+    ended = [one for one in meanings if one.to_batch is not None and one.digest is not None]
+    return ended[-1] if ended else None
 
 
 # --- forks ------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ def add_sha256(
     instance.require()
     with (
         Writing(instance) as writing,
-        ArchiveReader(instance.root, instance.name) as archive,
+        ArchiveReader.of(instance) as archive,
         Batch(writing.connection, "digests") as batch,
     ):
         rows: list[tuple[int, bytes]] = []

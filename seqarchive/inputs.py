@@ -11,12 +11,12 @@ import gzip
 import hashlib
 import io
 import lzma
-import os
 import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 import zstandard
@@ -124,15 +124,6 @@ class Input(io.RawIOBase):
             raise
 
     @property
-    def size(self) -> int | None:
-        """The bytes that there are to read; None if nobody can say, as of a pipe."""
-        try:
-            status = os.fstat(self._file.fileno())
-        except (OSError, ValueError):
-            return None
-        return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-    @property
     def sha256(self) -> bytes:
         """SHA-256 of all bytes read so far."""
         return self._sha256.digest()
@@ -141,6 +132,17 @@ class Input(io.RawIOBase):
     def ends_with_eof_block(self) -> bool:
         """Whether the last bytes read are BGZF's end-of-file block."""
         return self._tail == EOF_BLOCK
+
+
+def size_of(name: str) -> int | None:
+    """The bytes of a file that can be read more than once; None of a pipe or of nothing."""
+    if name == STDIN:
+        return None
+    try:
+        status = Path(name).stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 @contextmanager

@@ -22,6 +22,8 @@ class Instance:
 
     root: Path
     name: str = MASTER
+    place: Path | None = None
+    """Where it is while it is being made; later it has its name in ``root``."""
 
     def __post_init__(self) -> None:
         if _NAME.match(self.name) is None:
@@ -32,7 +34,7 @@ class Instance:
     @property
     def directory(self) -> Path:
         """The directory of the instance."""
-        return self.root / self.name
+        return self.place or self.root / self.name
 
     @classmethod
     def at(cls, root: Path, name: str) -> Instance:

@@ -59,6 +59,12 @@ class Journal:
         """Make the names published into a directory survive a power cut."""
         durable.fsync(self._root / directory)
 
+    def remove(self, path: str) -> None:
+        """Remove a shard with its indexes; readers who have it open keep it."""
+        for suffix in (*INDEX_SUFFIXES, ""):
+            durable.remove(self._root / (path + suffix))
+        durable.remove_empty_directories((self._root / path).parent, self._root)
+
     def shards(self) -> Iterator[str]:
         """Paths of all shards there are, if only an index of them, in journal order."""
         seen = set()

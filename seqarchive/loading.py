@@ -6,7 +6,6 @@ the length of a record nor their number.
 
 from __future__ import annotations
 
-import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,7 +15,7 @@ from . import batches, namespaces
 from .batches import Batch
 from .errors import BadName
 from .groups import GroupTask
-from .inputs import STDIN
+from .inputs import STDIN, size_of
 from .instances import Instance
 from .lanes import Lanes
 from .load_options import LoadOptions, LoadReport
@@ -35,16 +34,8 @@ _MUCH = 8 << 20
 
 def _is_much(files: Iterable[str]) -> bool:
     """Whether there is enough to read to start workers; a pipe may hold any amount."""
-    total = 0
-    for name in files:
-        try:
-            status = Path(name).stat()
-        except OSError:
-            return name == STDIN
-        if not stat.S_ISREG(status.st_mode):
-            return True
-        total += status.st_size
-    return total >= _MUCH
+    sizes = [size_of(name) for name in files if name == STDIN or Path(name).exists()]
+    return None in sizes or sum(size or 0 for size in sizes) >= _MUCH
 
 
 def load(

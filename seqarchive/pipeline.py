@@ -10,7 +10,7 @@ from typing import Any
 from .errors import BadInput, Truncated
 from .groups import SHORT, Entry, GroupTask, Unit
 from .identifiers import digest_text
-from .inputs import CHUNK, STDIN, Input, decompressed, open_input
+from .inputs import CHUNK, Input, decompressed, open_input, size_of
 from .lanes import Lane, Lanes, Pending
 from .load_options import LoadOptions, LoadReport
 from .packing import Packer
@@ -105,7 +105,7 @@ class Pipeline:
 
     def load(self, name: str, progress: Progress) -> None:
         """Send one file through."""
-        if name != STDIN and self._load_again(name, progress):
+        if self._load_again(name, progress):
             return
         with open_input(name) as source:
             self._storer.open_source(source.label)
@@ -130,9 +130,10 @@ class Pipeline:
 
     def _load_again(self, name: str, progress: Progress) -> bool:
         """Take a file whose bytes were loaded before without parsing it, if that is possible."""
+        size = size_of(name)
+        if size is None or not self._storer.may_know(size):
+            return False
         with open_input(name) as source:
-            if source.size is None or not self._storer.may_know(source.size):
-                return False
             while source.read_fully(CHUNK):
                 pass
             if not self._storer.store_again(source, self._task):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import namespaces
 from .bgzf import BLOCK_SIZE
-from .database import Database, Location
+from .database import Database, Location, Meaning
 from .errors import Ambiguous, BadInterval, Corrupt, DigestMismatch, NotFound
 from .finding import Finder
 from .identifiers import (
@@ -27,13 +27,17 @@ from .identifiers import (
     check_interval,
     computed_names,
     digest_text,
+    parse_alias,
     split_range,
 )
 from .instances import MASTER, Instance
 from .journal import is_inside
 from .letters import letters_in
+from .manifests import snapshots_in
+from .moments import batch_at
 from .sequences import ArchivedSequence
 from .shards import BlockCache, OpenShards, ShardReader, header_line
+from .usage import usage_of
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,16 +57,26 @@ class ArchiveReader:
 
     Args:
         root: The directory of the archive.
-        instance: ``master`` or the name of a snapshot.
+        instance: ``master``, the name of a snapshot, or ``latest``.
+        at: Read it as it was at this moment (as for ``moments.batch_at``: a batch, a snapshot, a
+            date, a time); None for now, which goes on.
 
     Raises:
-        NotFound: There is no such archive. NewerFormat: A newer version made it.
+        NotFound: There is no such archive or moment. NewerFormat: A newer version made it.
     """
 
-    def __init__(self, root: str | os.PathLike[str], instance: str = MASTER) -> None:
-        self.instance = Instance(Path(root).absolute(), instance)
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        instance: str = MASTER,
+        *,
+        at: int | str | None = None,
+    ) -> None:
+        self.instance = Instance.at(Path(root).absolute(), instance)
         self.instance.require()
-        self._finder = Finder(self.instance)
+        self.at = None if at is None else batch_at(self.instance, at)
+        """The last batch that is seen; None for whatever is the last."""
+        self._finder = Finder(self.instance, self.at)
         self._shards = OpenShards(
             # Not a method: an archive in a cycle would keep its files open after its last use.
             partial(_open_shard, self._finder, self.instance),
@@ -71,8 +85,13 @@ class ArchiveReader:
         )
         self._checked: set[int] = set()
 
-    def __reduce__(self) -> tuple[type[ArchiveReader], tuple[Path, str]]:
-        return type(self), (self.instance.root, self.instance.name)
+    @classmethod
+    def of(cls, instance: Instance, at: int | str | None = None) -> Self:
+        """An instance, open for reading."""
+        return cls(instance.root, instance.name, at=at)
+
+    def __reduce__(self) -> tuple[Callable[..., ArchiveReader], tuple[Path, str]]:
+        return partial(type(self), at=self.at), (self.instance.root, self.instance.name)
 
     def __repr__(self) -> str:
         return f"<seqarchive.{type(self).__name__} {self.instance.directory}>"
@@ -187,11 +206,30 @@ class ArchiveReader:
             DigestMismatch: The stored residues are damaged (known when all are fetched).
             Corrupt: Another damage; the blocks of a part are checked by their CRC.
         """
-        return self._fetch(self._finder.locate(identifier), identifier, start, end, clamp=clamp)
+        location = self._finder.locate(identifier)
+        return self._fetch_located(location, identifier, start, end, clamp=clamp)
 
     def fetch_digest(self, digest: Digest, start: int | None = None, end: int | None = None) -> str:
         """Residues of the sequence with a sha512t24u digest; otherwise like ``fetch``."""
         return self.fetch("sha512t24u:" + digest, start, end)
+
+    def _fetch_located(
+        self,
+        location: Location,
+        identifier: str,
+        start: int | None,
+        end: int | None,
+        *,
+        clamp: bool,
+    ) -> str:
+        try:
+            return self._fetch(location, identifier, start, end, clamp=clamp)
+        except Corrupt:
+            # `repair --reclaim` may have moved the sequence since it was located.
+            now = self._finder.locate(identifier)
+            if now == location:
+                raise
+            return self._fetch(now, identifier, start, end, clamp=clamp)
 
     def _fetch(
         self,
@@ -261,7 +299,7 @@ class ArchiveReader:
         found = [""] * len(wanted)
         for n in order:
             location, identifier, start, end = wanted[n]
-            found[n] = self._fetch(location, identifier, start, end, clamp=clamp)
+            found[n] = self._fetch_located(location, identifier, start, end, clamp=clamp)
         return found
 
     def is_circular(self, identifier: str) -> bool:
@@ -411,16 +449,36 @@ class ArchiveReader:
         database = self._finder.database
         meta = database.meta()
         files = (self.instance.database, self.instance.database.with_suffix(".sqlite3-wal"))
+        usage, total = usage_of(instance_directories(self.instance))
         return {
             "root": str(self.instance.root),
             "instance": self.instance.name,
+            "batch": database.last_batch(),
             "archive_id": meta.get("archive_id"),
             **database.counts(),
             "database_bytes": sum(path.stat().st_size for path in files if path.exists()),
+            "apparent_bytes": usage[self.instance.name].apparent,
+            "own_bytes": usage[self.instance.name].own,
+            "real_bytes_of_all": total,
             "namespaces": dict(database.namespaces()),
             "digests": ["sha512t24u", "md5", "sha1"]
             + (["sha256"] if database.keeps_sha256() else []),
         }
+
+    def history(self, alias: str | Alias) -> list[Meaning]:
+        """All that an alias ever meant, the oldest first; also what nothing means any more.
+
+        Args:
+            alias: ``namespace:alias``.
+
+        Raises:
+            NotFound: It never meant anything. BadName: It has no namespace.
+        """
+        name = parse_alias(str(alias))
+        found = self._finder.database.history(name)
+        if not found:
+            raise NotFound(f"{name} never meant anything here")
+        return found
 
     def batches(self) -> Iterator[dict[str, Any]]:
         """All batches, the oldest first; ready for JSON."""
@@ -430,6 +488,13 @@ class ArchiveReader:
     def database(self) -> Database:
         """The look-ups beneath, of the calling thread."""
         return self._finder.database
+
+
+def instance_directories(instance: Instance) -> dict[str, Path]:
+    """The directories of an instance and of the others beside it, by name."""
+    others = [Instance(instance.root), *snapshots_in(instance.root)]
+    found = {one.name: one.directory for one in others if one.directory.is_dir()}
+    return {**found, instance.name: instance.directory}
 
 
 def _open_shard(

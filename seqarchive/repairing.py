@@ -53,7 +53,7 @@ def repair(instance: Instance) -> RepairReport:
     instance.require()
     report = RepairReport()
     with Writing(instance) as writing:
-        with closing(Database(instance.database)) as database:
+        with closing(Database.of(instance)) as database:
             ranges = database.shard_ranges()
             for shard in database.shards():
                 rows = database.sequences_in(shard.id, *ranges.get(shard.id, (0, -1)))

@@ -181,6 +181,11 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
         {"sequence_id": int, "from_batch": int, "to_batch": int},
         {"not_null": {"sequence_id", "from_batch", "to_batch"}},
     ),
+    # Shards that are no longer needed: their files go after the commit that says so.
+    "dropped_shards": (
+        {"id": int, "path": str, "batch_id": int, "is_removed": int},
+        {"pk": "id", "not_null": {"path", "batch_id", "is_removed"}},
+    ),
     # Sequences of batches that were reverted, whose residues are gone; rows as they were.
     "reclaimed": (
         {"id": int, "digest": bytes, "length": int, "batch_id": int, "reclaimed_by": int},

@@ -21,12 +21,14 @@ from typing import Any, Protocol
 from . import schema
 from .bgzf import Index, scan_blocks
 from .database import Database, SequenceRow, ShardRow, is_database_open
-from .errors import Corrupt
+from .errors import Corrupt, NewerFormat
 from .identifiers import digest_text
 from .instances import Instance
 from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal, is_inside
 from .lanes import Lanes, Pending
 from .letters import letters_of
+from .manifests import read_manifest
+from .releases import listed_sha256
 from .shards import fai_line, file_sha256
 from .workers import Worker, Workers
 
@@ -93,7 +95,7 @@ def verify(
             Workers((_ShardTask(instance, full=full).run,), 0 if is_database_open() else n_workers)
         )
         lanes = stack.enter_context(Lanes(threaded=n_workers > 0))
-        database = stack.enter_context(closing(Database(instance.database)))
+        database = stack.enter_context(closing(Database.of(instance)))
         try:
             _verify_rows(instance, database, report)
             if not any(finding.kind == "database" for finding in report.findings):
@@ -106,7 +108,10 @@ def verify(
                     progress=progress,
                 )
                 checks.run(database)
-                _list_leftovers(instance, database, report)
+                if instance.is_snapshot:
+                    report.findings += _manifest_problems(instance, database, full=full)
+                else:
+                    _list_leftovers(instance, database, report)
         except sqlite3.DatabaseError as error:
             report.findings.append(Finding("database", instance.database.name, str(error)))
     report.seconds = round(time.monotonic() - started, 3)
@@ -161,7 +166,7 @@ _ROW_CHECKS = (
     ),
     (
         "SELECT e.alias FROM ended_aliases e LEFT JOIN sequences s ON s.id = e.sequence_id"
-        " WHERE s.id IS NULL",
+        " LEFT JOIN reclaimed r ON r.id = e.sequence_id WHERE s.id IS NULL AND r.id IS NULL",
         "the history of an alias names a sequence that is not there",
     ),
     (
@@ -211,6 +216,43 @@ def _list_leftovers(instance: Instance, database: Database, report: VerifyReport
             report.left_over.append(where)
         else:
             report.findings.append(Finding("foreign", where, "nothing that belongs here"))
+
+
+def _manifest_problems(instance: Instance, database: Database, *, full: bool) -> Iterator[Finding]:
+    """What of a snapshot is not as its manifest says; its shards are checked by their rows."""
+    name = instance.manifest.name
+    try:
+        manifest, sha256 = read_manifest(instance)
+    except (Corrupt, NewerFormat) as error:
+        yield Finding("changed", name, str(error))
+        return
+    listed = listed_sha256(instance.root, instance.name)
+    if listed not in (None, sha256):
+        yield Finding("changed", name, "it is not the one that releases.json lists")
+    said = {file.path: file[1:] for file in manifest.files}
+    there: dict[str, tuple[int, str] | None] = {instance.database.name: None}
+    for shard in database.shards():
+        path = f"{instance.journal.name}/{shard.path}"
+        there[path] = (shard.size_bytes, shard.sha256.hex())
+        there[path + ".fai"] = (shard.fai_bytes, shard.fai_sha256.hex())
+        there[path + ".gzi"] = (shard.gzi_bytes, shard.gzi_sha256.hex())
+    for path in sorted(said.keys() ^ there.keys()):
+        yield Finding("row", path, "the manifest and the database do not name the same files")
+    for path in sorted(said.keys() & there.keys()):
+        if there[path] is None:
+            expected = bytes.fromhex(said[path][1]) if full else None
+            problem = file_problem(instance.directory / path, said[path][0], expected)
+            if problem is not None:
+                yield Finding(problem[0], path, problem[1])
+        elif there[path] != said[path]:
+            yield Finding("row", path, "the manifest and the database say different things of it")
+    facts = (manifest.archive_id, manifest.batch, dict(manifest.counts))
+    if facts != (database.meta().get("archive_id"), database.last_batch(), database.counts()):
+        yield Finding("row", name, "it does not describe this database")
+    for file in sorted(instance.directory.rglob("*")):
+        path = file.relative_to(instance.directory).as_posix()
+        if path not in said and path != name and (file.is_symlink() or not file.is_dir()):
+            yield Finding("foreign", path, "nothing that belongs here")
 
 
 # --- shards -----------------------------------------------------------------------------------
@@ -269,7 +311,7 @@ class _ShardTask:
         shard = ShardRow._make(row)
         if not is_inside(shard.path):
             return [("row", f"database, shard {shard.id}", f"{shard.path!r} is not in the journal")]
-        with closing(Database(self.instance.database)) as database:
+        with closing(Database.of(self.instance)) as database:
             rows = database.sequences_in(shard.id, first, last)
             sha256 = database.sha256_between(first, last)
             try:

@@ -14,7 +14,7 @@ from . import durable
 from .batches import connect_for_writing, create_database
 from .errors import Conflict, ReadOnly
 from .instances import Instance
-from .journal import Journal
+from .journal import Journal, is_inside
 
 
 def initialise(instance: Instance) -> None:
@@ -70,6 +70,7 @@ class Writing:
                 # Frames of a commit that failed must not come back once its shards are gone.
                 self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._clean(interrupted.journal if interrupted is not None else None)
+            self.remove_dropped()
             self._lock.declare(None)
         except BaseException:
             self._lock.__exit__(None, None, None)
@@ -82,6 +83,15 @@ class Writing:
             self.directory = self.journal.new_directory()
             self._lock.declare(self.directory)
         return self.directory
+
+    def remove_dropped(self) -> None:
+        """Remove the files of shards that a commit has dropped, and note that they are gone."""
+        execute = self.connection.execute
+        waiting = execute("SELECT id, path FROM dropped_shards WHERE NOT is_removed").fetchall()
+        for shard_id, path in waiting:
+            if is_inside(path):
+                self.journal.remove(path)
+            execute("UPDATE dropped_shards SET is_removed = 1 WHERE id = ?", (shard_id,))
 
     def committing(self) -> None:
         """Say that the commit is next. If it fails, nobody knows yet what the disk has of it,

@@ -41,6 +41,12 @@ _VERBS = {
     "import-aliases": "import_aliases",
     "status": "status",
     "log": "log",
+    "alias": "alias",
+    "revert": "revert",
+    "snapshot": "snapshot",
+    "snapshots": "snapshots",
+    "diff": "diff",
+    "prune": "prune",
     "verify": "verify",
     "repair": "repair",
     "digests": "digests",
@@ -124,18 +130,43 @@ def common_options(function: F) -> F:
     return merged  # type: ignore[return-value]
 
 
-def command(name: str, example: str) -> Callable[[Callable[..., Any]], click.Command]:
-    """A verb: common options, an example and the exit codes in its help."""
+def command(
+    name: str, example: str, parent: click.Group | None = None
+) -> Callable[[Callable[..., Any]], click.Command]:
+    """A verb: common options, an example and the exit codes in its help.
+
+    Args:
+        parent: The verb that this is a part of.
+    """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        shown = "\n".join("  " + line for line in example.strip().splitlines())
-        text = inspect.cleandoc(function.__doc__ or "")
-        function.__doc__ = f"{text}\n\n\b\nExample:\n{shown}\n\n{EXIT_CODES.rstrip()}"
-        return click.command(name, context_settings={"help_option_names": ["-h", "--help"]})(
+        function.__doc__ = _help(function.__doc__ or "", example)
+        verb = click.command(name, context_settings={"help_option_names": ["-h", "--help"]})(
             common_options(function)
         )
+        if parent is not None:
+            parent.add_command(verb)
+        return verb
 
     return decorate
+
+
+def _help(text: str, example: str) -> str:
+    shown = "\n".join("  " + line for line in example.strip().splitlines())
+    return f"{inspect.cleandoc(text)}\n\n\b\nExample:\n{shown}\n\n{EXIT_CODES.rstrip()}"
+
+
+def group(name: str, text: str, example: str) -> click.Group:
+    """A verb of several parts, with an example and the exit codes in its help."""
+
+    def nothing(_settings: Settings) -> None:
+        pass
+
+    return click.group(
+        name,
+        help=_help(text, example),
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )(common_options(nothing))
 
 
 class _ReaderGone(Exception):
@@ -176,6 +207,27 @@ def cli(_settings: Settings) -> None:
 # --- output -----------------------------------------------------------------------------------
 
 
+def on_conflict_option(text: str) -> Callable[[F], F]:
+    """``--on-conflict``: what to do when a name means something else."""
+    return click.option(
+        "--on-conflict",
+        type=click.Choice(["error", "keep", "replace"]),
+        default="error",
+        show_default=True,
+        help=text,
+    )
+
+
+def at_option(function: F) -> F:
+    """``--at``: the archive as it was."""
+    return click.option(
+        "--at",
+        metavar="MOMENT",
+        help="As it was: after a batch (7), in a snapshot (its name), on a day (2024-06-01, to "
+        "its end) or at a time (2024-06-01T12:00:00Z).",
+    )(function)
+
+
 def print_json(value: Any) -> None:
     """One JSON document on one line of standard output."""
     click.echo(json.dumps(value, ensure_ascii=False))
@@ -188,8 +240,9 @@ def warn(settings: Settings, message: str) -> None:
 
 
 def counted(n: int, what: str) -> str:
-    """A number and what it counts, which takes an s unless there is one."""
-    return f"{n:,} {what}{'s' * (n != 1)}"
+    """A number and what it counts, in the plural unless there is one."""
+    ending = "" if n == 1 else "es" if what.endswith("s") else "s"
+    return f"{n:,} {what}{ending}"
 
 
 def megabytes(n_bytes: int) -> str:

@@ -20,7 +20,7 @@ def command_(settings: Settings, action: str, algorithm: str | None) -> None:
     """
     instance = settings.place()
     if action == "list":
-        with ArchiveReader(instance.root, instance.name) as archive:
+        with ArchiveReader.of(instance) as archive:
             digests = archive.status()["digests"]
         if settings.json:
             print_json(digests)

@@ -9,7 +9,7 @@ import click
 
 from ..exporting import WIDTH, fasta_records, write_fasta
 from ..reader import ArchiveReader
-from . import Settings, command, lines_of, progress_bar
+from . import Settings, at_option, command, lines_of, progress_bar
 
 
 @command("export", "seqarchive export --namespace refseq > refseq.fa")
@@ -22,12 +22,14 @@ from . import Settings, command, lines_of, progress_bar
     show_default=True,
     help="Columns of a line; 0 for one line.",
 )
+@at_option
 @click.argument("ids", nargs=-1)
 def command_(
     settings: Settings,
     namespace: str | None,
     from_file: str | None,
     width: int,
+    at: str | None,
     ids: Sequence[str],
 ) -> None:
     """Write FASTA that `load` takes in again: the same sequences under the same names.
@@ -41,7 +43,7 @@ def command_(
         lines = lines_of(from_file) if from_file is not None else ()
         wanted = [*ids, *(line.strip() for line in lines if line.strip())]
     with (
-        ArchiveReader(settings.place().root, settings.place().name) as archive,
+        ArchiveReader.of(settings.place(), at=at) as archive,
         progress_bar(settings, "exporting", None, "residues", results=True) as progress,
     ):
         for defline, digest in fasta_records(archive, wanted, namespace):

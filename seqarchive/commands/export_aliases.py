@@ -8,18 +8,21 @@ import click
 
 from ..alias_tables import HEADER
 from ..reader import ArchiveReader
-from . import Settings, command, print_json
+from . import Settings, at_option, command, print_json
 
 
 @command("export-aliases", "seqarchive export-aliases --namespace refseq --glob 'NM_*' > names.tsv")
 @click.option("--namespace", "-n", help="Only names in it.")
 @click.option("--glob", "pattern", help="Only names that match; * and ? are wildcards.")
-def command_(settings: Settings, namespace: str | None, pattern: str | None) -> None:
+@at_option
+def command_(
+    settings: Settings, namespace: str | None, pattern: str | None, at: str | None
+) -> None:
     """Write all current aliases as a table: namespace, alias, sequence (ga4gh:SQ.).
 
     `import-aliases` takes it in again.
     """
-    with ArchiveReader(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader.of(settings.place(), at=at) as archive:
         if namespace is not None:
             namespace = archive.namespace(namespace)
         if not settings.json:

@@ -13,7 +13,7 @@ from ..exporting import WIDTH, write_fasta
 from ..identifiers import check_interval
 from ..reader import ArchiveReader
 from ..sequences import reverse_complement
-from . import Settings, command, lines_of, print_json
+from . import Settings, at_option, command, lines_of, print_json
 
 #: Ranges of more residues than this are printed piece by piece.
 _PIECE = 1 << 22
@@ -47,6 +47,7 @@ class _Wanted(NamedTuple):
     help="The other strand (with --bed: of what its strand column says).",
 )
 @click.option("--clamp", is_flag=True, help="Take what there is of a range beyond the end.")
+@at_option
 @click.argument("ids", nargs=-1)
 def command_(
     settings: Settings,
@@ -57,6 +58,7 @@ def command_(
     namespace: str | None,
     reverse: bool,
     clamp: bool,
+    at: str | None,
     ids: Sequence[str],
 ) -> None:
     """Print residues: one line for each ID, in the order asked.
@@ -64,7 +66,7 @@ def command_(
     An ID is an alias, a namespace:alias or any digest; `ID:START-END` is a range, 0-based and
     half-open. Nothing is printed unless all IDs are found.
     """
-    with ArchiveReader(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader.of(settings.place(), at=at) as archive:
         prefix = f"{namespace}:" if namespace else ""
         texts = [*ids, *(prefix + text for text in _names(from_file))]
         wanted = [_Wanted(text, *archive.split(text), reverse) for text in texts]

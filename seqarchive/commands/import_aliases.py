@@ -6,17 +6,11 @@ import click
 
 from ..alias_tables import import_aliases, read_aliases
 from ..batches import OnConflict
-from . import Settings, command, lines_of, print_json, warn
+from . import Settings, command, lines_of, on_conflict_option, print_json, warn
 
 
 @command("import-aliases", "seqarchive import-aliases names.tsv")
-@click.option(
-    "--on-conflict",
-    type=click.Choice([choice.value for choice in OnConflict]),
-    default="error",
-    show_default=True,
-    help="When an alias means another sequence already.",
-)
+@on_conflict_option("When an alias means another sequence already.")
 @click.option("--dry-run", is_flag=True, help="Report what would happen; write nothing.")
 @click.argument("file")
 def command_(settings: Settings, on_conflict: str, dry_run: bool, file: str) -> None:

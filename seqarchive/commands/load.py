@@ -16,7 +16,16 @@ from ..bgzf import Compression
 from ..deflines import Naming, read_alias_table
 from ..loading import LoadOptions, LoadReport, load
 from ..packing import SHARD_BYTES
-from . import Settings, command, counted, megabytes, print_json, progress_bar, warn
+from . import (
+    Settings,
+    command,
+    counted,
+    megabytes,
+    on_conflict_option,
+    print_json,
+    progress_bar,
+    warn,
+)
 
 _SIZE = re.compile(r"(\d+)\s*([kMGT]i?)?B?\Z")
 _UNITS = {"k": 1, "M": 2, "G": 3, "T": 4}
@@ -43,13 +52,7 @@ def _pattern(text: str) -> re.Pattern[str]:
 
 @command("load", "seqarchive load --namespace refseq GRCh38_latest_rna.fna.gz extra.gbff")
 @click.option("--namespace", "-n", required=True, help="Namespace of the names in the files.")
-@click.option(
-    "--on-conflict",
-    type=click.Choice([choice.value for choice in OnConflict]),
-    default="error",
-    show_default=True,
-    help="When an alias means another sequence already.",
-)
+@on_conflict_option("When an alias means another sequence already.")
 @click.option(
     "--on-error",
     type=click.Choice(["fail", "skip"]),

@@ -6,15 +6,21 @@ import click
 
 from ..reader import ArchiveReader
 from . import Settings, command, print_json
+from .alias import print_history
 
 
-@command("log", "seqarchive log")
-def command_(settings: Settings) -> None:
+@command("log", "seqarchive log --alias refseq:NM_000014.6")
+@click.option("--alias", metavar="NAMESPACE:ALIAS", help="Instead, all that this ever meant.")
+def command_(settings: Settings, alias: str | None) -> None:
     """List the batches, the oldest first: when, who, what from where.
 
     With --json, one JSON line for each.
     """
-    with ArchiveReader(settings.place().root, settings.place().name) as archive:
+    if alias is not None:
+        with ArchiveReader.of(settings.place()) as archive:
+            print_history(settings, alias, archive.history(alias))
+        return
+    with ArchiveReader.of(settings.place()) as archive:
         for batch in archive.batches():
             if settings.json:
                 print_json(batch)
@@ -22,11 +28,13 @@ def command_(settings: Settings) -> None:
             click.echo(
                 f"batch {batch['batch']}  {batch['created']}  {batch['kind']}"
                 + (f" into {batch['namespace']}" if batch["namespace"] else "")
+                + (f" of batch {batch['reverts']}" if batch["reverts"] else "")
                 + f"  by {batch['user']}@{batch['host']}, seqarchive {batch['version']}"
             )
             click.echo(
                 f"    {batch['n_records']:,} records: {batch['n_sequences']:,} sequences and "
-                f"{batch['n_aliases']:,} aliases added, {batch['n_aliases_moved']:,} aliases moved"
+                f"{batch['n_aliases']:,} aliases added, {batch['n_aliases_moved']:,} moved, "
+                f"{batch['n_aliases_retired']:,} retired"
             )
             for source in batch["sources"]:
                 click.echo(

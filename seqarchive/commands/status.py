@@ -11,7 +11,7 @@ from . import Settings, command, counted, megabytes, print_json
 @command("status", "seqarchive --json status")
 def command_(settings: Settings) -> None:
     """Show how much there is, and how large it is."""
-    with ArchiveReader(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader.of(settings.place()) as archive:
         status = archive.status()
     if settings.json:
         print_json(status)
@@ -30,4 +30,8 @@ def command_(settings: Settings) -> None:
         f"  on disk    {megabytes(status['shard_bytes'])} in {counted(status['shards'], 'shard')}, "
         f"{megabytes(status['index_bytes'])} of indexes, "
         f"{megabytes(status['database_bytes'])} of database"
+    )
+    click.echo(
+        f"  all        {megabytes(status['real_bytes_of_all'])} with the snapshots beside it, "
+        f"of which {megabytes(status['own_bytes'])} belong to this instance alone"
     )

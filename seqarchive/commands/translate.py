@@ -9,7 +9,7 @@ import click
 
 from ..errors import NotFound
 from ..reader import ArchiveReader
-from . import Settings, command, lines_of, print_json
+from . import Settings, at_option, command, lines_of, print_json
 
 _CHUNK = 5000
 
@@ -22,9 +22,15 @@ _CHUNK = 5000
     "--from", "from_file", metavar="FILE", help="IDs from a file (`-`: standard input), one a line."
 )
 @click.option("--tab", is_flag=True, help="Print each ID before each of its names.")
+@at_option
 @click.argument("ids", nargs=-1)
 def command_(
-    settings: Settings, to: Sequence[str], from_file: str | None, tab: bool, ids: Sequence[str]
+    settings: Settings,
+    to: Sequence[str],
+    from_file: str | None,
+    tab: bool,
+    at: str | None,
+    ids: Sequence[str],
 ) -> None:
     """Print the other names of sequences, one a line.
 
@@ -35,7 +41,7 @@ def command_(
     if not ids and from_file is None:
         raise click.UsageError("say at least one ID or --from")
     nameless: list[str] = []
-    with ArchiveReader(settings.place().root, settings.place().name) as archive:
+    with ArchiveReader.of(settings.place(), at=at) as archive:
         wanted = _all(ids, from_file)
         while chunk := list(islice(wanted, _CHUNK)):
             lines: list[str] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import Corrupt
+from ..snapshots import note_verified
 from ..verifying import VerifyReport, verify
 from . import Settings, command, counted, print_json, progress_bar
 
@@ -14,11 +15,16 @@ from . import Settings, command, counted, print_json, progress_bar
 def command_(settings: Settings, full: bool) -> int:
     """Check rows against shards against indexes, and list every finding.
 
+    A snapshot is checked against its manifest too, and `snapshots` says when that was.
+
     What an interrupted load left is listed as left over: it is no damage, and goes with the next
     write. Exits with 6 if there is damage; see `repair`.
     """
     with progress_bar(settings, "verifying", None) as progress:
         report = verify(settings.place(), full=full, progress=progress)
+    instance = settings.place()
+    if instance.is_snapshot:
+        note_verified(instance, full=full, sound=not report.findings)
     if settings.json:
         print_json(report.as_dict())
     else:

@@ -1,0 +1,73 @@
+"""Moments: what a person calls a state of an archive, and the batch after which it was so."""
+
+from __future__ import annotations
+
+import re
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+
+from .database import Database
+from .errors import BadName, NotFound
+from .instances import Instance
+from .manifests import read_manifest
+
+_BATCH = re.compile(r"(?:batch:)?(\d{1,18})\Z", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
+
+
+def batch_at(instance: Instance, moment: int | str) -> int:
+    """The last batch of a moment; 0 before the first.
+
+    Args:
+        moment: The number of a batch, also as ``batch:7``; the name of a snapshot; a date
+            (``2024-06-01``, to the end of that day) or a time (``2024-06-01T12:00:00+02:00``; UTC
+            without an offset). A snapshot comes before a number or a date of the same spelling.
+
+    Raises:
+        NotFound: There is no such batch, or the snapshot is one of another archive.
+        BadName: Nothing of these.
+    """
+    with closing(Database.of(instance)) as database:
+        last = database.last_batch()
+        if isinstance(moment, str):
+            snapshot = _snapshot(instance, moment)
+            if snapshot is not None:
+                moment = _batch_of(snapshot, database)
+        match = _BATCH.match(moment) if isinstance(moment, str) else None
+        number = int(match[1]) if match is not None else moment
+        if isinstance(number, int):
+            if not 0 <= number <= last:
+                raise NotFound(f"there is no batch {number}; the last one is {last}")
+            return number
+        return database.last_batch(until=_time(number))
+
+
+def _snapshot(instance: Instance, name: str) -> Instance | None:
+    try:
+        snapshot = Instance.at(instance.root, name)
+    except BadName:
+        return None
+    return snapshot if snapshot.is_snapshot else None
+
+
+def _batch_of(snapshot: Instance, database: Database) -> int:
+    manifest = read_manifest(snapshot).manifest
+    if manifest.archive_id != database.meta().get("archive_id"):
+        raise NotFound(f"the snapshot {snapshot.name} is one of another archive")
+    return manifest.batch
+
+
+def _time(text: str) -> str:
+    """ISO 8601 in UTC as the database has it."""
+    try:
+        found = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
+        if found.tzinfo is None:
+            found = found.replace(tzinfo=timezone.utc)
+        if _DAY.match(text):
+            found += timedelta(days=1) - timedelta(seconds=1)
+        return found.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
+        raise BadName(
+            f"{text!r} is no moment: say a batch number, a snapshot, a date (2024-06-01) or a "
+            "time (2024-06-01T12:00:00Z)"
+        ) from None
