@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from . import loading, namespaces
+from .alias_tables import import_aliases, retire_aliases
 from .batches import OnConflict
 from .deflines import Naming
 from .errors import BadName, ReadOnly, SourceError
@@ -17,6 +18,8 @@ from .instances import MASTER
 from .loading import LoadOptions, LoadReport
 from .reader import ArchiveReader
 from .records import record_of
+from .reverting import RevertReport, revert
+from .snapshots import SnapshotReport, take_snapshot
 
 
 class Archive(ArchiveReader):
@@ -81,6 +84,52 @@ class Archive(ArchiveReader):
         options = LoadOptions(Naming(names[0].namespace), OnConflict(on_conflict))
         loading.store_records(self.instance, [record], options)
         return digest
+
+    def name(
+        self, identifier: str, aliases: Iterable[str | Alias], *, on_conflict: str = "error"
+    ) -> None:
+        """Give a sequence that is there more names, as one batch.
+
+        Args:
+            aliases: ``namespace:alias``.
+
+        Raises:
+            NotFound, Ambiguous: Of the identifier. AliasConflict: As for ``load``.
+        """
+        self._require_now()
+        rows = [(parse_alias(str(alias)), identifier, n) for n, alias in enumerate(aliases, 1)]
+        import_aliases(self.instance, rows, "name", OnConflict(on_conflict))
+
+    def retire(self, aliases: Iterable[str | Alias]) -> None:
+        """End aliases without giving them another meaning, as one batch.
+
+        Raises:
+            NotFound: One that means nothing now; nothing was changed.
+        """
+        self._require_now()
+        retire_aliases(self.instance, [parse_alias(str(alias)) for alias in aliases])
+
+    def revert(self, batch: int, *, on_conflict: str = "error") -> RevertReport:
+        """Undo what a batch did to names, as a batch of its own.
+
+        Args:
+            on_conflict: When a later batch has changed a name again: ``error``, ``keep`` that,
+                or ``replace`` it by what there was before.
+
+        Raises:
+            NotFound: There is no such batch. AliasConflict: See ``on_conflict``.
+        """
+        self._require_now()
+        return revert(self.instance, batch, OnConflict(on_conflict))
+
+    def snapshot(self, name: str) -> SnapshotReport:
+        """Publish the last committed state under a name, never to change again.
+
+        Raises:
+            Conflict: There is something of this name. Locked: Another snapshot is being taken.
+        """
+        self._require_now()
+        return take_snapshot(self.instance, name)
 
     def _require_now(self) -> None:
         if self.at is not None:

@@ -125,15 +125,23 @@ class Releasing:
 
     def withdraw(self, instance: Instance) -> None:
         """Remove a snapshot: it is gone at once, whatever happens afterwards."""
+        self.publish(without=instance.name)  # first, so that `latest` never leads nowhere
         durable.withdraw_directory(instance.directory, self._withdrawn)
-        self.publish()
         durable.remove_directory(self._withdrawn)
 
-    def publish(self) -> None:
-        """Rewrite ``releases.json`` and ``latest``, each by one rename."""
-        found = releases(self.root)
+    def publish(self, without: str | None = None) -> None:
+        """Rewrite ``releases.json`` and ``latest``, each by one rename.
+
+        What is listed of a snapshot whose manifest cannot be read stays as it was.
+        """
+        names = {instance.name for instance in snapshots_in(self.root)} - {without}
+        found = [release for release in releases(self.root) if release.instance.name in names]
+        rows = [_row(release) for release in found]
+        unread = names - {release.instance.name for release in found}
+        rows += [row for row in _listed(self.root) if row.get("name") in unread]
         newest = found[-1].instance.name if found else None
-        text = json.dumps(_index(found, newest), ensure_ascii=False, indent=1) + "\n"
+        document = {"format": FORMAT, "version": VERSION, "latest": newest, "releases": rows}
+        text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
         durable.replace(self.root / INDEX, text.encode("utf-8"), self.root)
         durable.replace_link(self.root / LATEST, newest, self.root / f".{LATEST}")
 
@@ -144,40 +152,39 @@ class Releasing:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if error is not None:
+            if error is None:
+                self._lock.clear()
+            else:  # the note stays: the next one makes the index anew
                 self._clean()
-            self._lock.clear()
         finally:
             self._lock.__exit__(kind, error, traceback)
 
 
-def _index(found: list[Release], newest: str | None) -> dict[str, Any]:
+def _row(release: Release) -> dict[str, Any]:
+    manifest, sha256 = release.found
     return {
-        "format": FORMAT,
-        "version": VERSION,
-        "latest": newest,
-        "releases": [
-            {
-                "name": manifest.name,
-                "created": manifest.created,
-                "archive_id": manifest.archive_id,
-                "batch": manifest.batch,
-                "parent": manifest.parent,
-                "bytes": manifest.n_bytes,
-                "manifest_sha256": sha256,
-            }
-            for manifest, sha256 in (release.found for release in found)
-        ],
+        "name": release.instance.name,
+        "created": manifest.created,
+        "archive_id": manifest.archive_id,
+        "batch": manifest.batch,
+        "parent": manifest.parent,
+        "bytes": manifest.n_bytes,
+        "manifest_sha256": sha256,
     }
+
+
+def _listed(root: Path) -> list[dict[str, Any]]:
+    """What ``releases.json`` lists; nothing if it is not there or is something else."""
+    try:
+        rows = json.loads((root / INDEX).read_bytes())["releases"]
+        return [row for row in rows if isinstance(row, dict)]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
 
 
 def listed_sha256(root: Path, name: str) -> str | None:
     """What ``releases.json`` says of the manifest of a snapshot; None if it says nothing."""
-    try:
-        document = json.loads((root / INDEX).read_bytes())
-        for release in document["releases"]:
-            if release["name"] == name:
-                return str(release["manifest_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
+    for row in _listed(root):
+        if row.get("name") == name:
+            return str(row.get("manifest_sha256"))
     return None

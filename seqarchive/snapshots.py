@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 from . import durable
 from .database import Database, ShardRow
 from .durable import Sharing
-from .errors import BadName, Corrupt, NotFound
+from .errors import BadName, Corrupt, NotFound, SeqArchiveError
 from .instances import LATEST, MASTER, Instance
 from .journal import INDEX_SUFFIXES, is_inside
 from .manifests import Manifest, ManifestFile
-from .releases import Release, Releasing, releases
+from .releases import INDEX, Release, Releasing, releases
 from .retention import kept
 from .shards import file_sha256
 from .usage import usage_of
@@ -89,7 +89,13 @@ def take_snapshot(
         unfinished.directory.mkdir()
         report = _fill(source, unfinished, earlier, releasing.now(), progress)
         durable.publish_directory(unfinished.directory, final.directory)
-        releasing.publish()
+        try:
+            releasing.publish()
+        except OSError as error:
+            raise SeqArchiveError(
+                f"{name} is complete, but {INDEX} could not be rewritten ({error.strerror}); the "
+                "next `snapshot` or `prune` does it"
+            ) from None
     report.seconds = round(time.monotonic() - started, 3)
     return report
 
