@@ -36,7 +36,7 @@ from .letters import letters_in
 from .manifests import snapshots_in
 from .moments import batch_at
 from .sequences import ArchivedSequence
-from .shards import BlockCache, OpenShards, ShardReader, header_line
+from .shards import HEADER_LENGTH, BlockCache, OpenShards, ShardReader, header_line
 from .usage import usage_of
 
 if TYPE_CHECKING:
@@ -258,19 +258,24 @@ class ArchiveReader:
             if length:
                 raise _misplaced(location)
             return b""
-        if number not in self._checked:
-            self._check(location, shard_id)
+        if number in self._checked:
+            return self._shards.read(shard_id, offset + start, offset + end)
+        begin = offset - HEADER_LENGTH
+        if begin < 0:
+            raise _misplaced(location)
+        if length < BLOCK_SIZE:
+            record = self._shards.read(shard_id, begin, offset + length + 1)
+            self._check(location, record[:HEADER_LENGTH], record[-1:])
+            return record[HEADER_LENGTH + start : HEADER_LENGTH + end]
+        header = self._shards.read(shard_id, begin, offset)
+        self._check(
+            location, header, self._shards.read(shard_id, offset + length, offset + length + 1)
+        )
         return self._shards.read(shard_id, offset + start, offset + end)
 
-    def _check(self, location: Location, shard_id: int) -> None:
+    def _check(self, location: Location, header: bytes, end: bytes) -> None:
         """Look once whether a record is where its row says: at its header and at its end."""
-        header = header_line(digest_text(location.digest))
-        begin, end = location.offset - len(header), location.offset + location.length
-        if (
-            begin < 0
-            or self._shards.read(shard_id, begin, location.offset) != header
-            or self._shards.read(shard_id, end, end + 1) != b"\n"
-        ):
+        if end != b"\n" or header != header_line(digest_text(location.digest)):
             raise _misplaced(location)
         if len(self._checked) >= _CHECKED:
             self._checked = set()
