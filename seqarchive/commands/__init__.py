@@ -206,6 +206,8 @@ def cli(_settings: Settings) -> None:
 
 # --- output -----------------------------------------------------------------------------------
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 def on_conflict_option(text: str) -> Callable[[F], F]:
     """``--on-conflict``: what to do when a name means something else."""
@@ -230,7 +232,13 @@ def at_option(function: F) -> F:
 
 def print_json(value: Any) -> None:
     """One JSON document on one line of standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False))
+    print_line(_ENCODER.encode(value))
+
+
+def print_line(text: str) -> None:
+    """A line on standard output, which need not be there before the command ends: click's own
+    ``echo`` flushes each, and there may be millions."""
+    sys.stdout.write(text + "\n")
 
 
 def warn(settings: Settings, message: str) -> None:

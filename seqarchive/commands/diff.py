@@ -7,7 +7,7 @@ from collections import Counter
 import click
 
 from ..diffs import Change, State, diff, state_of
-from . import Settings, command, counted, print_json
+from . import Settings, command, counted, print_json, print_line
 
 
 @command("diff", "seqarchive diff 2024-06-01 2024-07-01")
@@ -24,7 +24,7 @@ def command_(settings: Settings, summary: bool, first: str, second: str) -> None
     counts: Counter[str] = Counter()
     if not settings.json:
         for sign, state in zip(("---", "+++"), states, strict=True):
-            click.echo(f"{sign} {_described(state)}")
+            print_line(f"{sign} {_described(state)}")
     for change in diff(*states):
         counts[change.kind] += 1
         if summary:
@@ -32,11 +32,11 @@ def command_(settings: Settings, summary: bool, first: str, second: str) -> None
         if settings.json:
             print_json(change.as_dict())
         else:
-            click.echo(_line(change))
+            print_line(_line(change))
     if settings.json:
         print_json({"summary": dict(counts)})
         return
-    click.echo(", ".join(_tally(kind, counts[kind]) for kind in sorted(counts)) or "no difference")
+    print_line(", ".join(_tally(kind, counts[kind]) for kind in sorted(counts)) or "no difference")
 
 
 def _described(state: State) -> str:
