@@ -73,6 +73,9 @@ def import_aliases(
     ):
         waiting: list[AliasRow] = []
         for alias, identifier, line in rows:
+            if alias.namespace in namespaces.COMPUTED:
+                message = f"{alias.namespace} names are computed and cannot be set ({alias})"
+                raise BadName(message, file=source, line=line)
             try:
                 digest = archive.find(identifier)
             except NotFound as error:

@@ -5,7 +5,8 @@ or a circular molecule no longer is carries the batch that ended it too. A conne
 restricted to a batch sees views, of the names of the tables, that show the rows of that time;
 every query then gives the answer of that time.
 
-Where residues lie is no part of that: shards are those of today.
+Where residues lie is no part of that: shards are those of today. What was reclaimed is not there at
+any time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _VIEWS = {
         SELECT alias, namespace_id, sequence_id, batch_id FROM main.aliases WHERE batch_id <= {at}
         UNION ALL
         SELECT alias, namespace_id, sequence_id, from_batch AS batch_id FROM main.ended_aliases
-        WHERE from_batch <= {at} AND to_batch > {at}""",
+        WHERE from_batch <= {at} AND to_batch > {at}
+            AND sequence_id IN (SELECT id FROM main.sequences)""",
     "ended_aliases": "SELECT * FROM main.ended_aliases WHERE to_batch <= {at}",
     "circular": """
         SELECT sequence_id, batch_id FROM main.circular WHERE batch_id <= {at}

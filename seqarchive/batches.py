@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import getpass
 import json
+import os
 import socket
 import sqlite3
 import time
@@ -426,7 +427,9 @@ class Batch:
     ) -> None:
         """Record a file that was read. The same bytes as an earlier source share its records."""
         earlier = self.connection.execute(
-            "SELECT id FROM sources WHERE sha256 = ? AND records_of IS NULL AND n_records = ?",
+            "SELECT id FROM sources o WHERE sha256 = ? AND records_of IS NULL AND n_records = ?"
+            # All of them: some may have been reclaimed.
+            " AND n_records = (SELECT count(*) FROM records r WHERE r.source_id = o.id)",
             (sha256, n_records),
         ).fetchone()
         if earlier is not None:
@@ -505,7 +508,7 @@ class Batch:
             for name, columns in _LATE_INDEXES.items():
                 self.connection.execute(f"CREATE INDEX {name} ON {columns}")
         self.connection.execute(
-            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 self.id,
                 self._kind,
@@ -523,6 +526,7 @@ class Batch:
                 self.aliases.retired,
                 json.dumps(report),
                 self._reverts,
+                os.urandom(8).hex(),
             ),
         )
         try:

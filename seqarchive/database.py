@@ -161,7 +161,7 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         uri = self._path.absolute().as_uri()
         try:
-            return _connect(f"{uri}?{'immutable=1' if self._is_frozen else 'mode=ro'}")
+            return _connect(f"{uri}?mode=ro{'&immutable=1' if self._is_frozen else ''}")
         except sqlite3.OperationalError as error:
             if self._is_frozen or os.access(self._path.parent, os.W_OK):
                 raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
@@ -176,7 +176,7 @@ class Database:
         # writing if there is none, so that the file can be read as it is until it changes.
         self.is_unguarded = True
         try:
-            return _connect(f"{uri}?immutable=1")
+            return _connect(f"{uri}?mode=ro&immutable=1")
         except sqlite3.DatabaseError as error:
             raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
 
@@ -503,6 +503,11 @@ class Database:
             {"until": until},
         ).fetchone()
         return int(last or 0)
+
+    def token(self, batch: int) -> str | None:
+        """What a batch has that no other one has; None of a batch that is not there."""
+        row = self.connection.execute("SELECT token FROM batches WHERE id = ?", (batch,)).fetchone()
+        return None if row is None else str(row[0])
 
     def history(self, alias: Alias) -> list[Meaning]:
         """All that an alias ever meant, the oldest first."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from .database import Database
 from .identifiers import Alias, Digest, digest_text
 from .instances import MASTER, Instance
-from .moments import batch_at
+from .moments import batch_at, same_line
 
 
 class State(NamedTuple):
@@ -79,7 +79,7 @@ def diff(first: State, second: State) -> Iterator[Change]:
     """
     with ExitStack() as stack:
         databases = [stack.enter_context(_open(state)) for state in (first, second)]
-        if not _same_line(databases[0], databases[1], min(first.batch, second.batch)):
+        if not same_line(databases[0], databases[1], min(first.batch, second.batch)):
             yield from _compare(databases[0], databases[1])
             return
     older, newer = sorted((first, second), key=lambda state: state.batch)
@@ -92,20 +92,6 @@ def diff(first: State, second: State) -> Iterator[Change]:
 def _open(state: State) -> Iterator[Database]:
     with closing(Database.of(state.instance, state.batch)) as database, database.one_commit():
         yield database
-
-
-def _same_line(first: Database, second: Database, batch: int) -> bool:
-    """Whether two databases are of one archive, and have the same history up to a batch."""
-    facts = [
-        (
-            database.meta().get("archive_id"),
-            database.connection.execute(
-                "SELECT kind, created, user, host, report FROM batches WHERE id = ?", (batch,)
-            ).fetchone(),
-        )
-        for database in (first, second)
-    ]
-    return facts[0] == facts[1]
 
 
 def _undone(change: Change) -> Change:
@@ -131,15 +117,12 @@ _ADDED_ALIASES = """
         SELECT 1 FROM ended_aliases e
         WHERE e.alias = a.alias AND e.namespace_id = a.namespace_id AND e.to_batch > :old)"""
 
-_DIGEST = """(
-    SELECT digest FROM sequences WHERE id = {id} UNION ALL
-    SELECT digest FROM reclaimed WHERE id = {id})"""
-
-_MEANING = """coalesce(
+#: The digest of what an alias meant after a batch; nothing if that was reclaimed.
+_MEANING = """(SELECT s.digest FROM sequences s WHERE s.id = coalesce(
     (SELECT e.sequence_id FROM ended_aliases e WHERE e.alias = t.alias
         AND e.namespace_id = t.namespace_id AND e.from_batch <= {at} AND e.to_batch > {at}),
     (SELECT a.sequence_id FROM aliases a WHERE a.alias = t.alias
-        AND a.namespace_id = t.namespace_id AND a.batch_id <= {at}))"""
+        AND a.namespace_id = t.namespace_id AND a.batch_id <= {at})))"""
 
 #: Aliases that have a past in which the two states may differ.
 _CHANGED_ALIASES = f"""
@@ -150,7 +133,7 @@ _CHANGED_ALIASES = f"""
         SELECT t.namespace_id, t.alias, {_MEANING.format(at=":old")} AS old,
             {_MEANING.format(at=":new")} AS new
         FROM t)
-    SELECT n.name, m.alias, {_DIGEST.format(id="m.old")}, {_DIGEST.format(id="m.new")}
+    SELECT n.name, m.alias, m.old, m.new
     FROM m JOIN namespaces n ON n.id = m.namespace_id
     WHERE m.old IS NOT m.new ORDER BY m.alias, n.name"""
 

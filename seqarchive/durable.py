@@ -93,6 +93,7 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
     """
     temporary.mkdir(exist_ok=True)
     unfinished = temporary / f".{path.name}"
+    remove(unfinished)  # read-only, if somebody was killed here
     unfinished.write_bytes(data)
     make_read_only(unfinished)
     fsync(unfinished)
@@ -184,7 +185,10 @@ def withdraw_directory(path: Path, temporary: Path) -> None:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a tree, though it may be read-only, if it is there."""
+    """Remove a tree, though it may be read-only, if it is there; of a link the link."""
+    if path.is_symlink():
+        remove(path)
+        return
     for directory, _, _ in os.walk(path):
         os.chmod(directory, 0o700)
     with contextlib.suppress(FileNotFoundError):

@@ -44,7 +44,10 @@ class Instance:
         """
         link = root / LATEST
         if name == LATEST and link.is_symlink():
-            name = link.readlink().name
+            target = str(link.readlink())
+            if _NAME.match(target) is None:
+                raise NotFound(f"{link} leads to {target!r}, which is no snapshot of this root")
+            name = target
         return cls(root, name)
 
     @property
@@ -75,7 +78,7 @@ class Instance:
     @property
     def is_snapshot(self) -> bool:
         """Whether this is a finished snapshot, in which no byte ever changes."""
-        return self.manifest.is_file()
+        return self.manifest.is_file() and not self.manifest.is_symlink()
 
     def require(self) -> None:
         """Raise NotFound, saying what to do, unless there is something to open."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import BadName, Corrupt, NewerFormat, NotFound
-from .instances import Instance
+from .instances import MASTER, Instance
 
 FORMAT = "seqarchive-snapshot"
 
@@ -24,7 +24,7 @@ FORMAT = "seqarchive-snapshot"
 VERSION = 1
 
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z", re.ASCII)
+_TIME = re.compile(r"[0-8]\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z", re.ASCII)
 
 #: A manifest is read as a whole; this is one of five million shards.
 _MAX_BYTES = 1 << 30
@@ -94,11 +94,11 @@ class Manifest:
             NewerFormat: It has a version that this program does not know.
         """
         try:
-            document = json.loads(data)
+            document = json.loads(data, object_pairs_hook=_without_repeats)
             found_format, version = document["format"], document["version"]
         except (ValueError, KeyError, TypeError, RecursionError):
             raise Corrupt(f"{where} is not a manifest") from None
-        if found_format != FORMAT or not isinstance(version, int):
+        if found_format != FORMAT or type(version) is not int or version < 1:
             raise Corrupt(f"{where} is not the manifest of a snapshot")
         if version > VERSION:
             raise NewerFormat(
@@ -148,7 +148,7 @@ def snapshots_in(root: Path) -> list[Instance]:
         return []
     found = []
     for path in sorted(root.iterdir()):
-        if path.is_symlink() or not path.is_dir():
+        if path.name == MASTER or path.is_symlink() or not path.is_dir():
             continue
         try:
             instance = Instance(root, path.name)
@@ -162,7 +162,16 @@ def snapshots_in(root: Path) -> list[Instance]:
 # --- the door ---------------------------------------------------------------------------------
 
 
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key that occurs twice")
+    return found
+
+
 def _files(entries: Any) -> Iterator[ManifestFile]:
+    if not isinstance(entries, list):
+        raise TypeError("files are a list")
     last = ""
     for entry in entries:
         file = ManifestFile(
@@ -200,6 +209,6 @@ def _matching(pattern: re.Pattern[str], value: Any) -> str:
 
 
 def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if type(value) is not int or not 0 <= value < 1 << 63:
         raise ValueError(f"{value!r} is not a number of things")
     return value

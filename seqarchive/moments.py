@@ -9,9 +9,13 @@ from datetime import datetime, timedelta, timezone
 from .database import Database
 from .errors import BadName, NotFound
 from .instances import Instance
-from .manifests import read_manifest
 
 _BATCH = re.compile(r"(?:batch:)?(\d{1,18})\Z", re.ASCII)
+_MOMENT = re.compile(
+    r"\d{4}-\d\d-\d\d"
+    r"([T ]\d\d:\d\d(:\d\d(\.\d{3}(\d{3})?)?)?([Zz]|[+-]\d\d:\d\d)?)?\Z",
+    re.ASCII,
+)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
 
@@ -51,21 +55,35 @@ def _snapshot(instance: Instance, name: str) -> Instance | None:
 
 
 def _batch_of(snapshot: Instance, database: Database) -> int:
-    manifest = read_manifest(snapshot).manifest
-    if manifest.archive_id != database.meta().get("archive_id"):
-        raise NotFound(f"the snapshot {snapshot.name} is one of another archive")
-    return manifest.batch
+    with closing(Database.of(snapshot)) as other:
+        if other.meta().get("archive_id") != database.meta().get("archive_id"):
+            raise NotFound(f"the snapshot {snapshot.name} is one of another archive")
+        last = other.last_batch()
+        if last > database.last_batch() or not same_line(database, other, last):
+            raise NotFound(f"the snapshot {snapshot.name} is not of the past of this archive")
+        return last
+
+
+def same_line(first: Database, second: Database, batch: int) -> bool:
+    """Whether two databases are of one archive, and have the same history up to a batch."""
+    one, other = (
+        (database.meta().get("archive_id"), database.token(batch)) for database in (first, second)
+    )
+    return one == other
 
 
 def _time(text: str) -> str:
     """ISO 8601 in UTC as the database has it."""
     try:
+        if _MOMENT.match(text) is None:
+            raise ValueError
         found = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
         if found.tzinfo is None:
             found = found.replace(tzinfo=timezone.utc)
         if _DAY.match(text):
             found += timedelta(days=1) - timedelta(seconds=1)
-        return found.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        utc = found.astimezone(timezone.utc).replace(tzinfo=None)
+        return utc.isoformat(timespec="seconds") + "Z"
     except (ValueError, OverflowError):
         raise BadName(
             f"{text!r} is no moment: say a batch number, a snapshot, a date (2024-06-01) or a "

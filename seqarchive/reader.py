@@ -320,7 +320,15 @@ class ArchiveReader:
         location = self._finder.locate(identifier)
         sha512 = hashlib.sha512()
         for start in range(0, location.length, size):
-            piece = self._read(location, start, min(start + size, location.length))
+            end = min(start + size, location.length)
+            try:
+                piece = self._read(location, start, end)
+            except Corrupt:
+                now = self._finder.locate(identifier)  # as in `_fetch_located`
+                if now == location:
+                    raise
+                location = now
+                piece = self._read(location, start, end)
             sha512.update(piece)
             yield piece.decode("ascii")
         if location.length and sha512.digest()[:24] != location.digest:

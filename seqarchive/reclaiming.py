@@ -46,7 +46,7 @@ class ReclaimReport:
 
 
 #: Sequences that a reverted batch added, that have no name now, and that no batch but reverted
-#: ones ever named: nobody reads them, today or as of any batch that counts.
+#: ones ever named or read from a file: nobody misses them, today or as of any batch that counts.
 _CANDIDATES = """
     CREATE TEMP TABLE reclaiming AS
     SELECT s.id, s.shard_id FROM main.sequences s
@@ -54,6 +54,10 @@ _CANDIDATES = """
         AND NOT EXISTS (SELECT 1 FROM aliases a WHERE a.sequence_id = s.id)
         AND NOT EXISTS (
             SELECT 1 FROM ended_aliases e WHERE e.sequence_id = s.id AND e.from_batch NOT IN
+                (SELECT reverts FROM batches WHERE reverts IS NOT NULL))
+        AND NOT EXISTS (
+            SELECT 1 FROM records r JOIN sources o ON coalesce(o.records_of, o.id) = r.source_id
+            WHERE r.sequence_id = s.id AND o.batch_id NOT IN
                 (SELECT reverts FROM batches WHERE reverts IS NOT NULL))"""
 
 
@@ -65,6 +69,7 @@ def reclaim(instance: Instance, *, dry_run: bool = False) -> ReclaimReport:
         Conflict: A snapshot cannot be read, so that nobody knows what it has.
         Corrupt: Residues that would have to be written anew are damaged.
     """
+    instance.require_writable()
     instance.require()
     report = ReclaimReport(dry_run)
     with (

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, NamedTuple
 
 from . import durable
 from .errors import Conflict, Corrupt, NewerFormat, NotFound, ReadOnly
-from .instances import LATEST, Instance
+from .instances import LATEST, MASTER, Instance
 from .manifests import Found, read_manifest, snapshots_in
 
 FORMAT = "seqarchive-releases"
@@ -23,8 +23,9 @@ VERSION = 1
 
 INDEX = "releases.json"
 
-#: Directories that commands make in a root.
-_TAKEN = frozenset({"seqrepo", "rgstore", "genomes", "tracks"})
+#: What commands make in a root.
+_LOCK = "releases.lock"
+_TAKEN = frozenset({"seqrepo", "rgstore", "genomes", "tracks", INDEX, _LOCK, LATEST, MASTER})
 
 
 class Release(NamedTuple):
@@ -43,7 +44,8 @@ def releases(root: Path, broken: list[str] | None = None) -> list[Release]:
     """The snapshots of a root, the oldest state first.
 
     Args:
-        broken: Takes one line for each snapshot whose manifest cannot be read.
+        broken: Takes one line for each snapshot that cannot be read, though it is listed or has
+            a manifest.
     """
     found = []
     for instance in snapshots_in(root):
@@ -52,7 +54,26 @@ def releases(root: Path, broken: list[str] | None = None) -> list[Release]:
         except (Corrupt, NewerFormat, NotFound) as error:
             if broken is not None:
                 broken.append(str(error))
+    if broken is not None:
+        there = {instance.name for instance in snapshots_in(root)}
+        broken += (
+            f"{root / name}: {INDEX} lists it, but it has no manifest.json"
+            for name in _listed(root)
+            if name not in there
+        )
     return sorted(found, key=_age)
+
+
+#: A row of ``releases.json``.
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "name": str,
+    "created": str,
+    "archive_id": str,
+    "batch": int,
+    "parent": (str, NoneType),
+    "bytes": int,
+    "manifest_sha256": str,
+}
 
 
 def _age(release: Release) -> tuple[object, ...]:
@@ -78,7 +99,7 @@ class Releasing:
         self.temporary = root / ".snapshot"
         """An unfinished snapshot."""
         self._withdrawn = root / ".pruned"
-        self._lock = durable.WriterLock(root / "releases.lock")
+        self._lock = durable.WriterLock(root / _LOCK)
 
     def __enter__(self) -> Releasing:
         try:
@@ -87,6 +108,7 @@ class Releasing:
             raise ReadOnly(f"{error.filename or self.root}: {error.strerror}") from None
         self._lock.__enter__()
         try:
+            _require_known_version(self.root)
             self._clean()
             if self._lock.interrupted is not None:
                 self.publish()
@@ -108,12 +130,7 @@ class Releasing:
         Raises:
             BadName: It cannot have this name. Conflict: There is something of this name.
         """
-        instance = Instance(self.root, name)
-        if name == LATEST or name in _TAKEN or instance.name == "master":
-            raise Conflict(f"{name!r} has another meaning here; choose another name")
-        if durable.exists(instance.directory):
-            raise Conflict(f"there is {instance.directory} already; a snapshot is never replaced")
-        return instance
+        return free_place(self.root, name)
 
     def now(self) -> str:
         """The time of a snapshot that is taken now: later than that of any other here."""
@@ -134,14 +151,21 @@ class Releasing:
 
         What is listed of a snapshot whose manifest cannot be read stays as it was.
         """
-        names = {instance.name for instance in snapshots_in(self.root)} - {without}
-        found = [release for release in releases(self.root) if release.instance.name in names]
-        rows = [_row(release) for release in found]
-        unread = names - {release.instance.name for release in found}
-        rows += [row for row in _listed(self.root) if row.get("name") in unread]
+        listed = _listed(self.root)
+        found = [one for one in releases(self.root) if one.instance.name != without]
+        rows = {one.instance.name: _row(one) for one in found}
+        there = {instance.name for instance in snapshots_in(self.root)} - {without}
+        # What was said of a release stays said: a manifest that was edited since, or cannot be
+        # read, does not become the right one.
+        rows |= {name: row for name, row in listed.items() if name in there}
         newest = found[-1].instance.name if found else None
-        document = {"format": FORMAT, "version": VERSION, "latest": newest, "releases": rows}
-        text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "latest": newest,
+            "releases": list(rows.values()),
+        }
+        text = json.dumps(document, indent=1) + "\n"
         durable.replace(self.root / INDEX, text.encode("utf-8"), self.root)
         durable.replace_link(self.root / LATEST, newest, self.root / f".{LATEST}")
 
@@ -173,18 +197,53 @@ def _row(release: Release) -> dict[str, Any]:
     }
 
 
-def _listed(root: Path) -> list[dict[str, Any]]:
-    """What ``releases.json`` lists; nothing if it is not there or is something else."""
+def free_place(root: Path, name: str) -> Instance:
+    """Where a snapshot of this name would be.
+
+    Raises:
+        BadName: It cannot have this name. Conflict: There is something of this name.
+    """
+    instance = Instance(root, name)
+    if name in _TAKEN:
+        raise Conflict(f"{name!r} has another meaning here; choose another name")
+    if durable.exists(instance.directory):
+        raise Conflict(f"there is {instance.directory} already; a snapshot is never replaced")
+    return instance
+
+
+def _document(root: Path) -> dict[str, Any]:
+    """``releases.json``, as far as it can be read."""
     try:
-        rows = json.loads((root / INDEX).read_bytes())["releases"]
-        return [row for row in rows if isinstance(row, dict)]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
+        found = json.loads((root / INDEX).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _require_known_version(root: Path) -> None:
+    version = _document(root).get("version")
+    if type(version) is int and version > VERSION:
+        raise NewerFormat(
+            f"{root / INDEX} has version {version}, this seqarchive knows {VERSION}; "
+            "install a newer seqarchive"
+        )
+
+
+def _listed(root: Path) -> dict[str, dict[str, Any]]:
+    """What ``releases.json`` lists, by name, as far as it can be understood."""
+    rows = _document(root).get("releases")
+    found = {}
+    for row in rows if isinstance(rows, list) else ():
+        if (
+            isinstance(row, dict)
+            and row.keys() == _FIELDS.keys()
+            and all(isinstance(row[name], kind) for name, kind in _FIELDS.items())
+        ):
+            found[row["name"]] = row
+    return found
 
 
 def listed_sha256(root: Path, name: str) -> str | None:
     """What ``releases.json`` says of the manifest of a snapshot; None if it says nothing."""
-    for row in _listed(root):
-        if row.get("name") == name:
-            return str(row.get("manifest_sha256"))
-    return None
+    row = _listed(root).get(name)
+    return None if row is None else str(row["manifest_sha256"])

@@ -32,6 +32,7 @@ class RevertReport:
     aliases_kept: int = 0
     """That a later batch changed again, and that stay as it left them."""
     circular_unmarked: int = 0
+    circular_restored: int = 0
     sequences_unreferenced: int = 0
     """That the batch added and that have no name any more."""
     residues_unreferenced: int = 0
@@ -76,6 +77,7 @@ def revert(
             + report.aliases_moved_back
             + report.aliases_restored
             + report.circular_unmarked
+            + report.circular_restored
         )
         if n_changed and not dry_run:
             report.batch = batch.id
@@ -126,16 +128,29 @@ def _decide(batch: Batch, report: RevertReport, on_conflict: OnConflict) -> None
             f" WHERE {changed_since} ORDER BY n.name, t.alias LIMIT {_SAID}"
         )
     ]
-    if not n_changed or on_conflict is OnConflict.REPLACE:
+    gone = "before IS NOT NULL AND before NOT IN (SELECT id FROM sequences)"
+    (n_gone,) = execute(f"SELECT count(*) FROM temp.reverting WHERE {gone}").fetchone()
+    if n_gone:
+        report.conflicts += (
+            f"{namespace}:{alias} meant a sequence that was reclaimed"
+            for namespace, alias in execute(
+                "SELECT n.name, t.alias FROM temp.reverting t"
+                f" JOIN namespaces n ON n.id = t.namespace_id WHERE {gone}"
+                f" ORDER BY n.name, t.alias LIMIT {_SAID}"
+            )
+        )
+    if n_gone and on_conflict is not OnConflict.ERROR:  # whatever was asked for: it is not there
+        report.aliases_kept = n_gone
+        execute(f"DELETE FROM temp.reverting WHERE {gone}")
+    if not (n_changed or n_gone) or on_conflict is OnConflict.REPLACE:
         return
     if on_conflict is OnConflict.ERROR:
-        more = f" ({n_changed} names)" if n_changed > 1 else ""
+        more = f" ({len(report.conflicts):,} names)" if len(report.conflicts) > 1 else ""
         raise AliasConflict(
             f"{report.conflicts[0]}{more}; nothing was changed: use --on-conflict keep or replace",
             report.conflicts,
         )
-    report.aliases_kept = n_changed
-    execute(f"DELETE FROM temp.reverting WHERE {changed_since}")
+    report.aliases_kept += execute(f"DELETE FROM temp.reverting WHERE {changed_since}").rowcount
 
 
 def _apply(batch: Batch, report: RevertReport) -> None:
@@ -170,6 +185,11 @@ def _apply(batch: Batch, report: RevertReport) -> None:
         (batch.id, report.reverts),
     ).rowcount
     execute("DELETE FROM circular WHERE batch_id = ?", (report.reverts,))
+    report.circular_restored = execute(
+        "INSERT OR IGNORE INTO circular SELECT sequence_id, ? FROM ended_circular"
+        " WHERE to_batch = ?",
+        (batch.id, report.reverts),
+    ).rowcount
     report.sequences_unreferenced, report.residues_unreferenced = execute(
         "SELECT count(*), coalesce(sum(length), 0) FROM sequences s WHERE s.batch_id = ?"
         " AND NOT EXISTS (SELECT 1 FROM aliases a WHERE a.sequence_id = s.id)",

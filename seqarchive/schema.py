@@ -90,7 +90,8 @@ def first_schema(database: sqlite_utils.Database) -> None:
 _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
     "meta": ({"key": str, "value": str}, {"pk": "key", "not_null": {"value"}}),
     # One row for each committed change. ``report`` is the JSON that the user saw; ``reverts`` is
-    # the batch that this one undid.
+    # the batch that this one undid; ``token`` is random: two copies of an archive that went on
+    # differently have other tokens under one number.
     "batches": (
         {
             "id": int,
@@ -108,8 +109,9 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
             "n_aliases_retired": int,
             "report": str,
             "reverts": int,
+            "token": str,
         },
-        {"pk": "id", "not_null": {"kind", "created", "version", "report"}},
+        {"pk": "id", "not_null": {"kind", "created", "version", "report", "token"}},
     ),
     # Files that batches read. ``records_of``: the earlier source with the same bytes, which has
     # the rows of ``records`` for this one too.

@@ -22,8 +22,8 @@ from .durable import Sharing
 from .errors import BadName, Corrupt, NotFound, SeqArchiveError
 from .instances import LATEST, MASTER, Instance
 from .journal import INDEX_SUFFIXES, is_inside
-from .manifests import Manifest, ManifestFile
-from .releases import INDEX, Release, Releasing, releases
+from .manifests import Manifest, ManifestFile, snapshots_in
+from .releases import INDEX, Release, Releasing, free_place, releases
 from .retention import kept
 from .shards import file_sha256
 from .usage import usage_of
@@ -79,6 +79,7 @@ def take_snapshot(
         Corrupt: A shard or an index of the archive is not as it was published.
     """
     started = time.monotonic()
+    free_place(source.root, name)
     if source.name == MASTER and not source.database.exists():
         initialise(source)
     source.require()
@@ -208,7 +209,10 @@ def list_snapshots(root: Path) -> tuple[dict[str, Any], list[str]]:
     if master.directory.is_dir():
         directories[MASTER] = master.directory
     usage, total = usage_of(directories)
-    latest = Instance.at(root, LATEST).name
+    try:
+        latest = Instance.at(root, LATEST).name
+    except NotFound:
+        latest = ""  # the next `snapshot` or `prune` makes it anew
     rows = []
     for release in found:
         manifest = release.found.manifest
@@ -263,9 +267,21 @@ def verified(instance: Instance) -> dict[str, Any] | None:
     """When a snapshot was last verified: ``quick`` and ``full``, each with ``time`` and ``ok``."""
     try:
         found = json.loads(_note(instance).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        return None
+    notes = {kind: found[kind] for kind in ("quick", "full") if _is_note(found.get(kind))}
+    return notes or None
+
+
+def _is_note(note: object) -> bool:
+    return (
+        isinstance(note, dict)
+        and isinstance(note.get("time"), str)
+        and note["time"].isprintable()
+        and isinstance(note.get("ok"), bool)
+    )
 
 
 # --- prune ------------------------------------------------------------------------------------
@@ -319,23 +335,24 @@ def prune(
         return report
     with Releasing(root) as releasing:
         for instance in _choose(root, wanted, report, last=last, **periods):
+            durable.remove(_note(instance))  # first: another may get the name
             releasing.withdraw(instance)
-            durable.remove(_note(instance))
     return report
 
 
 def _choose(
     root: Path, wanted: list[str], report: PruneReport, *, last: int, **periods: int
 ) -> list[Instance]:
-    found = {release.instance.name: release for release in releases(root)}
+    found = {instance.name: instance for instance in snapshots_in(root)}
     if wanted:
         for name in wanted:
             if name not in found:
                 raise NotFound(f"there is no snapshot {name!r} in {root}")
         chosen = wanted
     else:
-        keep = {release.instance.name for release in kept(found.values(), last=last, **periods)}
-        chosen = [name for name in found if name not in keep]
+        dated = releases(root)  # what cannot be read has no date, and stays
+        keep = {release.instance.name for release in kept(dated, last=last, **periods)}
+        chosen = [one.instance.name for one in dated if one.instance.name not in keep]
     report.removed = chosen
     report.kept = [name for name in found if name not in chosen]
     before, after = (
@@ -343,4 +360,4 @@ def _choose(
         for some in (found, report.kept)
     )
     report.freed_bytes = before - after
-    return [found[name].instance for name in chosen]
+    return [found[name] for name in chosen]

@@ -21,13 +21,13 @@ from typing import Any, Protocol
 from . import schema
 from .bgzf import Index, scan_blocks
 from .database import Database, SequenceRow, ShardRow, is_database_open
-from .errors import Corrupt, NewerFormat
+from .errors import Corrupt, NewerFormat, NotFound, SeqArchiveError
 from .identifiers import digest_text
-from .instances import Instance
+from .instances import MASTER, Instance
 from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal, is_inside
 from .lanes import Lanes, Pending
 from .letters import letters_of
-from .manifests import read_manifest
+from .manifests import Manifest, read_manifest
 from .releases import listed_sha256
 from .shards import fai_line, file_sha256
 from .workers import Worker, Workers
@@ -85,9 +85,39 @@ def verify(
         full: Hash every residue and every byte; otherwise sizes, indexes and rows.
         progress: Called with numbers of bytes of shards checked.
     """
-    instance.require()
+    if instance.name == MASTER or not instance.directory.is_dir():
+        instance.require()
     started = time.monotonic()
     report = VerifyReport(full)
+    try:
+        _verify(instance, report, progress)
+    except (Corrupt, NewerFormat, NotFound, SeqArchiveError, sqlite3.DatabaseError) as error:
+        if not _is_damage(instance, error):
+            raise
+        report.findings.append(Finding("database", instance.database.name, str(error)))
+    if instance.name != MASTER and not instance.is_snapshot:
+        message = "it is missing, or no file: nobody can say what belongs to this snapshot"
+        report.findings.append(Finding("missing", instance.manifest.name, message))
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+def _is_damage(instance: Instance, error: Exception) -> bool:
+    """Whether what keeps a database from being opened is damage to report, not to fail with."""
+    if not instance.is_snapshot:
+        return isinstance(error, sqlite3.DatabaseError) or instance.name != MASTER
+    if not isinstance(error, NewerFormat):
+        return True
+    name = instance.database.name
+    said = {file.path: file for file in read_manifest(instance).manifest.files}
+    return name not in said or (
+        file_problem(instance.database, said[name].n_bytes, bytes.fromhex(said[name].sha256))
+        is not None
+    )
+
+
+def _verify(instance: Instance, report: VerifyReport, progress: Progress) -> None:
+    full = report.full
     # Workers open the database themselves, which a fork of a process that has it open must not.
     n_workers = (os.cpu_count() or 1) if full else 0
     with ExitStack() as stack:
@@ -114,8 +144,6 @@ def verify(
                     _list_leftovers(instance, database, report)
         except sqlite3.DatabaseError as error:
             report.findings.append(Finding("database", instance.database.name, str(error)))
-    report.seconds = round(time.monotonic() - started, 3)
-    return report
 
 
 def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -> None:
@@ -227,8 +255,20 @@ def _manifest_problems(instance: Instance, database: Database, *, full: bool) ->
         yield Finding("changed", name, str(error))
         return
     listed = listed_sha256(instance.root, instance.name)
+    if manifest.name != instance.name != MASTER:
+        yield Finding("changed", name, f"it is the manifest of {manifest.name!r}")
     if listed not in (None, sha256):
         yield Finding("changed", name, "it is not the one that releases.json lists")
+    yield from _listing_problems(instance, manifest, database, full=full)
+    facts = (manifest.archive_id, manifest.batch, dict(manifest.counts))
+    if facts != (database.meta().get("archive_id"), database.last_batch(), database.counts()):
+        yield Finding("row", name, "it does not describe this database")
+
+
+def _listing_problems(
+    instance: Instance, manifest: Manifest, database: Database, *, full: bool
+) -> Iterator[Finding]:
+    """Files that the manifest lists and that are not so, and files that it does not list."""
     said = {file.path: file[1:] for file in manifest.files}
     there: dict[str, tuple[int, str] | None] = {instance.database.name: None}
     for shard in database.shards():
@@ -246,12 +286,13 @@ def _manifest_problems(instance: Instance, database: Database, *, full: bool) ->
                 yield Finding(problem[0], path, problem[1])
         elif there[path] != said[path]:
             yield Finding("row", path, "the manifest and the database say different things of it")
-    facts = (manifest.archive_id, manifest.batch, dict(manifest.counts))
-    if facts != (database.meta().get("archive_id"), database.last_batch(), database.counts()):
-        yield Finding("row", name, "it does not describe this database")
     for file in sorted(instance.directory.rglob("*")):
         path = file.relative_to(instance.directory).as_posix()
-        if path not in said and path != name and (file.is_symlink() or not file.is_dir()):
+        if (
+            path not in said
+            and path != instance.manifest.name
+            and (file.is_symlink() or not file.is_dir())
+        ):
             yield Finding("foreign", path, "nothing that belongs here")
 
 

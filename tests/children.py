@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from seqarchive import Archive, NotFound, commands
+from seqarchive import Archive, Locked, NotFound, commands
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent))
@@ -258,10 +258,70 @@ def _report(directory: str, name: str, readers: list[Reader]) -> None:
     Path(directory, f"{name}.json").write_text(json.dumps(report))
 
 
+# --- writers with snapshots beside them ---------------------------------------------------------
+
+#: Batches of each of the two writers.
+N_ROUNDS = 25
+#: Aliases that the one writer re-points together.
+REPOINTED = tuple(f"t:r{n}" for n in range(5))
+
+
+def target(version: int) -> str:
+    """What the aliases mean after a round: one of twenty sequences."""
+    return f"s{7 * version % 20}"
+
+
+def _when_free(change: Callable[[], object]) -> None:
+    """Make a change as soon as the other writer is not at it."""
+    while True:
+        try:
+            change()
+        except Locked:
+            time.sleep(0.002)
+        else:
+            return
+
+
+def keep_loading(root: str, directory: str) -> None:
+    """Load a file after another: each moves three names and adds a pair."""
+    file = Path(directory, "round.fa")
+    with Archive(root) as archive:
+        load = functools.partial(archive.load, file, "t", on_conflict="replace")
+        for version in range(1, N_ROUNDS + 1):
+            moving = [(name.partition(":")[2], moved(name, version)) for name in MOVING]
+            pair = [(f"p{version}{side}", residues_of(f"{version}{side}", 500)) for side in "ab"]
+            write_fasta(file, [pair[0], *moving, pair[1]])
+            _when_free(load)
+            _acknowledge(directory, "load", version)
+
+
+def keep_pointing(root: str, directory: str) -> None:
+    """Re-point aliases together again and again; each round adds a name of its own."""
+    with Archive(root) as archive:
+        for version in range(1, N_ROUNDS + 1):
+            names = [*REPOINTED[:3], f"t:round.{version}", *REPOINTED[3:]]
+            of = f"t:{target(version)}"
+            _when_free(functools.partial(archive.name, of, names, on_conflict="replace"))
+            _acknowledge(directory, "point", version)
+
+
+def _acknowledge(directory: str, what: str, version: int) -> None:
+    new = Path(directory, f"acknowledged-{what}.new")
+    new.write_text(str(version))
+    new.rename(Path(directory, f"acknowledged-{what}"))
+    time.sleep(0.03)
+
+
 #: This program.
 CHILDREN = str(Path(__file__))
 
-TASKS: dict[str, Callable[..., None]] = {"compete": compete, "commit": commit, "read": read}
+TASKS: dict[str, Callable[..., None]] = {
+    "compete": compete,
+    "commit": commit,
+    "read": read,
+    "keep_loading": keep_loading,
+    "keep_pointing": keep_pointing,
+}
 
 if __name__ == "__main__":
     TASKS[sys.argv[1]](*sys.argv[2:])

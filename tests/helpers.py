@@ -121,7 +121,7 @@ def shared_directory() -> Iterator[Path]:
 
 
 _WITHOUT_RIGHTS = f"""
-import contextlib, difflib, io, json, os, pkgutil, sys, traceback, uuid
+import _strptime, contextlib, difflib, io, json, os, pkgutil, sys, traceback, uuid
 import Bio.SeqIO, sqlite_utils.migrations
 import seqarchive.commands
 for module in pkgutil.walk_packages(seqarchive.__path__, "seqarchive."):

@@ -64,7 +64,10 @@ def _print(listed: dict[str, Any]) -> None:
 def _verified(note: dict[str, Any] | None) -> str:
     if not note:
         return "never"
-    kind = max(note, key=lambda kind: str(note[kind]["time"]))
+    # The last one; of two in one second the one that saw more, which comes last here too.
+    kind = max(("quick", "full"), key=lambda kind: (kind in note, note.get(kind, {}).get("time")))
+    quick, full = (note.get(kind, {"time": "", "ok": True}) for kind in ("quick", "full"))
+    # What a full look found, no quick one takes back.
+    sound = full["ok"] and (quick["ok"] or full["time"] > quick["time"])
     word = "in full" if kind == "full" else "quickly"
-    damage = "" if note[kind]["ok"] else " DAMAGED"
-    return f"{note[kind]['time'][:10]} {word}{damage}"
+    return f"{note[kind]['time'][:10]} {word}{'' if sound else ' DAMAGED'}"
