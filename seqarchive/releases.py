@@ -130,7 +130,10 @@ class Releasing:
         Raises:
             BadName: It cannot have this name. Conflict: There is something of this name.
         """
-        return free_place(self.root, name)
+        instance = named_place(self.root, name)
+        if durable.exists(instance.directory):
+            raise Conflict(f"there is {instance.directory} already; a snapshot is never replaced")
+        return instance
 
     def now(self) -> str:
         """The time of a snapshot that is taken now: later than that of any other here."""
@@ -197,17 +200,15 @@ def _row(release: Release) -> dict[str, Any]:
     }
 
 
-def free_place(root: Path, name: str) -> Instance:
+def named_place(root: Path, name: str) -> Instance:
     """Where a snapshot of this name would be.
 
     Raises:
-        BadName: It cannot have this name. Conflict: There is something of this name.
+        BadName, Conflict: No snapshot can have this name.
     """
     instance = Instance(root, name)
     if name in _TAKEN:
         raise Conflict(f"{name!r} has another meaning here; choose another name")
-    if durable.exists(instance.directory):
-        raise Conflict(f"there is {instance.directory} already; a snapshot is never replaced")
     return instance
 
 

@@ -23,7 +23,7 @@ from .errors import BadName, Corrupt, NotFound, SeqArchiveError
 from .instances import LATEST, MASTER, Instance
 from .journal import INDEX_SUFFIXES, is_inside
 from .manifests import Manifest, ManifestFile, snapshots_in
-from .releases import INDEX, Release, Releasing, free_place, releases
+from .releases import INDEX, Release, Releasing, named_place, releases
 from .retention import kept
 from .shards import file_sha256
 from .usage import usage_of
@@ -79,7 +79,7 @@ def take_snapshot(
         Corrupt: A shard or an index of the archive is not as it was published.
     """
     started = time.monotonic()
-    free_place(source.root, name)
+    named_place(source.root, name)
     if source.name == MASTER and not source.database.exists():
         initialise(source)
     source.require()
