@@ -47,6 +47,7 @@ _VERBS = {
     "snapshots": "snapshots",
     "diff": "diff",
     "prune": "prune",
+    "export-seqrepo": "export_seqrepo",
     "verify": "verify",
     "repair": "repair",
     "digests": "digests",
