@@ -237,7 +237,7 @@ class Batch:
     def add_shard(self, shard_id: int, path: str, files: ShardFiles) -> None:
         """Add a published shard."""
         self.connection.execute(
-            "INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 shard_id,
                 self.id,
@@ -251,6 +251,7 @@ class Batch:
                 files.first_digest,
                 files.n_sequences,
                 files.n_residues,
+                files.line_bases,
             ),
         )
 
