@@ -255,6 +255,10 @@ class Batch:
             ),
         )
 
+    def add_stored_names(self, rows: Iterable[tuple[int, str]]) -> None:
+        """Record the names of records in shards that are not the digests of their sequences."""
+        self.connection.executemany("INSERT INTO stored_names VALUES (?, ?)", rows)
+
     def add_sha256(self, rows: Iterable[tuple[int, bytes]]) -> None:
         """Record the SHA-256 of sequences."""
         self.connection.executemany("INSERT OR REPLACE INTO sha256 VALUES (?, ?)", rows)
@@ -280,6 +284,18 @@ class Batch:
             "SELECT id FROM namespaces WHERE name = ? COLLATE NOCASE", (namespace,)
         ).fetchone()
         return int(found)
+
+    def add_former_meaning(self, key: AliasId, sequence_id: int) -> int:
+        """Record what an alias meant before it came here; 0 if that is recorded already.
+
+        It was so in no batch, and is no answer to anybody but those who ask for the history.
+        """
+        return self.connection.execute(
+            "INSERT INTO ended_aliases SELECT ?, ?, ?, ?, ? WHERE NOT EXISTS ("
+            " SELECT 1 FROM ended_aliases WHERE alias = ? AND namespace_id = ?"
+            " AND sequence_id = ?)",
+            (*key, sequence_id, self.id, self.id, *key, sequence_id),
+        ).rowcount
 
     def alias_id(self, alias: Alias) -> AliasId | None:
         """An alias as the tables have it; None if its namespace is not there."""

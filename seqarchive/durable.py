@@ -55,7 +55,9 @@ def make_directory(path: Path) -> None:
 def make_read_only(path: Path) -> None:
     """Take all rights to write from a file or a directory; who may read it stays as the umask
     decided when it was made."""
-    os.chmod(path, stat.S_IMODE(path.stat().st_mode) & 0o555)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o222:  # a file of another owner, linked here, has none already
+        os.chmod(path, mode & 0o555)
 
 
 def publish(temporary: Path, final: Path) -> None:

@@ -127,8 +127,8 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
         },
         {"pk": "id", "not_null": {"batch_id", "name", "size_bytes", "sha256", "n_records"}},
     ),
-    # ``path`` is relative to the journal. ``first_digest``: in the name of the first record; it tells
-    # a shard from one in its place. ``line_bases``: 0, or residues of a line if it is adopted.
+    # ``path`` is relative to the journal. ``first_digest``, the name of the first record, tells a
+    # shard from one in its place. ``line_bases``: 0, or residues of a line if it is adopted.
     "shards": (
         {
             "id": int,

@@ -48,6 +48,7 @@ _VERBS = {
     "diff": "diff",
     "prune": "prune",
     "export-seqrepo": "export_seqrepo",
+    "import-seqrepo": "import_seqrepo",
     "verify": "verify",
     "repair": "repair",
     "digests": "digests",

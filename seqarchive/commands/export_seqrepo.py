@@ -40,3 +40,5 @@ def command_(settings: Settings, dest: Path | None) -> None:
         )
     for name in report.empty:
         warn(settings, f"{name} is empty, which SeqRepo cannot have")
+    for name in report.same_key:
+        warn(settings, f"{name} differs only by '*' from a sequence that took its key in SeqRepo")

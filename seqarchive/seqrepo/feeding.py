@@ -19,7 +19,7 @@ from .. import durable
 from ..database import Database
 from ..durable import Sharing
 from ..errors import Conflict, Corrupt
-from ..identifiers import digest_text
+from ..identifiers import digest_bytes, digest_text
 from ..instances import Instance
 from ..journal import INDEX_SUFFIXES, is_inside
 from ..letters import RESIDUES, letters_in
@@ -47,6 +47,8 @@ class FeedReport:
     """How many shard files were linked, cloned, copied."""
     empty: list[str] = field(default_factory=list)
     """Names of the empty sequence, which SeqRepo cannot have."""
+    same_key: list[str] = field(default_factory=list)
+    """Names of sequences that SeqRepo cannot have beside others from which they differ by ``*``."""
     with_stops: int = 0
     """Sequences with ``*``: SeqRepo would compute other digests for them than the true ones."""
     seconds: float = 0.0
@@ -174,6 +176,15 @@ def _count(source: Database, report: FeedReport) -> None:
             " JOIN sequences s ON s.id = a.sequence_id WHERE s.length = 0 ORDER BY 1, 2"
         )
     ]
+    report.same_key = [
+        f"{namespace}:{alias}"
+        for name, namespace, alias in one(
+            "SELECT r.name, n.name, a.alias FROM stored_names r"
+            " JOIN aliases a ON a.sequence_id = r.sequence_id"
+            " JOIN namespaces n ON n.id = a.namespace_id ORDER BY 2, 3"
+        ).fetchall()
+        if one("SELECT 1 FROM sequences WHERE digest = ?", (digest_bytes(name),)).fetchone()
+    ]
     star = 1 << RESIDUES.index(b"*")
     (report.with_stops,) = one(
         "SELECT count(*) FROM sequences WHERE letters & ?", (star,)
@@ -208,12 +219,13 @@ class _Build:
             connection.execute("PRAGMA synchronous = OFF")  # the file counts when it is renamed
             connection.execute("PRAGMA journal_mode = OFF")
             connection.execute("PRAGMA cache_size = -65536")
-            for function in (_text, _seguid, _alpha):
+            for function in (_text, _bytes, _seguid, _alpha):
                 connection.create_function(function.__name__, 1, function, deterministic=True)
             uri = f"{self._source.absolute().as_uri()}?immutable=1"
             connection.execute("ATTACH ? AS source", (uri,))
             if self._earlier is None:
                 connection.executescript(self.tables)
+            connection.execute(_LEFT_OUT)
             connection.execute("BEGIN")
             self.fill(connection, {"old": old, "new": new})
             connection.executemany(
@@ -238,10 +250,10 @@ class _Sequences(_Build):
         connection.execute(
             f"""
             INSERT INTO main.seqinfo
-            SELECT _text(s.digest), s.length, _alpha(s.letters), {_TIME}, h.path
+            SELECT {_KEY}, s.length, _alpha(s.letters), {_TIME}, h.path
             FROM source.sequences s JOIN source.batches b ON b.id = s.batch_id
             JOIN source.shards h ON h.id = s.shard_id
-            WHERE s.length > 0 AND s.batch_id > :old AND s.batch_id <= :new""",
+            WHERE {_REPRESENTED} AND s.batch_id > :old AND s.batch_id <= :new""",
             bounds,
         )
 
@@ -261,9 +273,9 @@ class _Aliases(_Build):
             execute(
                 f"""
                 INSERT INTO main.seqalias (seq_id, namespace, alias, added)
-                SELECT _text(s.digest), '{namespace}', {expression}, {_TIME}
+                SELECT {_KEY}, '{namespace}', {expression}, {_TIME}
                 FROM source.sequences s JOIN source.batches b ON b.id = s.batch_id
-                WHERE s.length > 0 AND s.batch_id > :old AND s.batch_id <= :new""",
+                WHERE {_REPRESENTED} AND s.batch_id > :old AND s.batch_id <= :new""",
                 bounds,
             )
         execute(
@@ -281,15 +293,29 @@ class _Aliases(_Build):
             execute(
                 f"""
                 INSERT INTO main.seqalias (seq_id, namespace, alias, added, is_current)
-                SELECT _text(s.digest), {_NAMESPACE}, a.alias, {_TIME}, {current}
+                SELECT {_KEY}, {_NAMESPACE}, a.alias, {_TIME}, {current}
                 FROM source.{table} a JOIN source.namespaces n ON n.id = a.namespace_id
                 JOIN source.sequences s ON s.id = a.sequence_id
                 JOIN source.batches b ON b.id = a.{since}
-                WHERE s.length > 0 AND a.{since} > :old AND a.{since} <= :new
+                WHERE {_REPRESENTED} AND a.{since} > :old AND a.{since} <= :new
                 ORDER BY a.{since}""",
                 bounds,
             )
 
+
+#: Key of a sequence there: the name of its record.
+_KEY = (
+    "coalesce((SELECT r.name FROM source.stored_names r WHERE r.sequence_id = s.id),"
+    " _text(s.digest))"
+)
+
+#: Adopted sequences whose record has the digest of another sequence for a name.
+_LEFT_OUT = """
+    CREATE TEMP TABLE left_out AS
+    SELECT r.sequence_id AS id FROM source.stored_names r
+    WHERE EXISTS (SELECT 1 FROM source.sequences o WHERE o.digest = _bytes(r.name))"""
+
+_REPRESENTED = "s.length > 0 AND s.id NOT IN (SELECT id FROM temp.left_out)"
 
 #: When a batch was committed, as SeqRepo writes times.
 _TIME = "replace(substr(b.created, 1, 19), 'T', ' ')"
@@ -303,6 +329,10 @@ _NAMESPACE = (
 
 def _text(digest: bytes) -> str:
     return digest_text(digest)
+
+
+def _bytes(name: str) -> bytes:
+    return digest_bytes(name)
 
 
 def _seguid(sha1: bytes) -> str:
