@@ -144,6 +144,8 @@ def _since(layout: Layout, source: Database, archive_id: str) -> int | None:
     (n_reclaims,) = source.connection.execute(
         "SELECT count(*) FROM batches WHERE id > ? AND kind = 'reclaim'", (int(batch),)
     ).fetchone()
+    if _left_out(source):  # perhaps since the last time
+        return None
     return None if n_reclaims or int(batch) > source.last_batch() else int(batch)
 
 
@@ -163,6 +165,16 @@ def _share_shards(instance: Instance, layout: Layout, source: Database, report: 
     report.files = {way.value: number for way, number in ways.items()}
 
 
+def _left_out(source: Database) -> list[int]:
+    """Adopted sequences whose record has the digest of another sequence for a name."""
+    execute = source.connection.execute
+    return [
+        int(sequence_id)
+        for sequence_id, name in execute("SELECT sequence_id, name FROM stored_names").fetchall()
+        if execute("SELECT 1 FROM sequences WHERE digest = ?", (digest_bytes(name),)).fetchone()
+    ]
+
+
 def _count(source: Database, report: FeedReport) -> None:
     one = source.connection.execute
     (report.sequences,) = one("SELECT count(*) FROM sequences WHERE length > 0").fetchone()
@@ -177,13 +189,9 @@ def _count(source: Database, report: FeedReport) -> None:
         )
     ]
     report.same_key = [
-        f"{namespace}:{alias}"
-        for name, namespace, alias in one(
-            "SELECT r.name, n.name, a.alias FROM stored_names r"
-            " JOIN aliases a ON a.sequence_id = r.sequence_id"
-            " JOIN namespaces n ON n.id = a.namespace_id ORDER BY 2, 3"
-        ).fetchall()
-        if one("SELECT 1 FROM sequences WHERE digest = ?", (digest_bytes(name),)).fetchone()
+        f"{alias.namespace}:{alias.alias}"
+        for sequence_id in _left_out(source)
+        for alias in source.aliases_of(sequence_id)
     ]
     star = 1 << RESIDUES.index(b"*")
     (report.with_stops,) = one(
