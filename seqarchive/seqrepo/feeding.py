@@ -188,11 +188,12 @@ def _count(source: Database, report: FeedReport) -> None:
             " JOIN sequences s ON s.id = a.sequence_id WHERE s.length = 0 ORDER BY 1, 2"
         )
     ]
-    report.same_key = [
-        f"{alias.namespace}:{alias.alias}"
-        for sequence_id in _left_out(source)
-        for alias in source.aliases_of(sequence_id)
-    ]
+    for sequence_id in _left_out(source):
+        report.sequences -= 1
+        names = source.aliases_of(sequence_id)
+        report.aliases -= len(names)
+        digest = digest_text(source.sequence(sequence_id).digest)
+        report.same_key.append(" ".join([f"ga4gh:SQ.{digest}", *map(str, names)]))
     star = 1 << RESIDUES.index(b"*")
     (report.with_stops,) = one(
         "SELECT count(*) FROM sequences WHERE letters & ?", (star,)
