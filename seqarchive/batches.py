@@ -238,7 +238,7 @@ class Batch:
     def add_shard(self, shard_id: int, path: str, files: ShardFiles) -> None:
         """Add a published shard."""
         self.connection.execute(
-            "INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO shards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 shard_id,
                 self.id,
@@ -252,8 +252,13 @@ class Batch:
                 files.first_digest,
                 files.n_sequences,
                 files.n_residues,
+                files.line_bases,
             ),
         )
+
+    def add_stored_names(self, rows: Iterable[tuple[int, str]]) -> None:
+        """Record the names of records in shards that are not the digests of their sequences."""
+        self.connection.executemany("INSERT INTO stored_names VALUES (?, ?)", rows)
 
     def add_sha256(self, rows: Iterable[tuple[int, bytes]]) -> None:
         """Record the SHA-256 of sequences."""
@@ -280,6 +285,18 @@ class Batch:
             "SELECT id FROM namespaces WHERE name = ? COLLATE NOCASE", (namespace,)
         ).fetchone()
         return int(found)
+
+    def add_former_meaning(self, key: AliasId, sequence_id: int) -> int:
+        """Record what an alias meant before it came here; 0 if that is recorded already.
+
+        It was so in no batch, and is no answer to anybody but those who ask for the history.
+        """
+        return self.connection.execute(
+            "INSERT INTO ended_aliases SELECT ?, ?, ?, ?, ? WHERE NOT EXISTS ("
+            " SELECT 1 FROM ended_aliases WHERE alias = ? AND namespace_id = ?"
+            " AND sequence_id = ?)",
+            (*key, sequence_id, self.id, self.id, *key, sequence_id),
+        ).rowcount
 
     def alias_id(self, alias: Alias) -> AliasId | None:
         """An alias as the tables have it; None if its namespace is not there."""

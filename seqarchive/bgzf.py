@@ -12,6 +12,7 @@ gene beside each other are the exception, for which there is ``Compression.SMALL
 from __future__ import annotations
 
 import enum
+import os
 import struct
 import sys
 from array import array
@@ -150,6 +151,30 @@ def inflate_block(data: bytes | memoryview) -> bytes:
         return isal_zlib.decompress(data, 31, BLOCK_SIZE)
     except (_InflateError, EOFError) as error:
         raise Corrupt(f"a damaged block: {error}") from None
+
+
+def block_starts(path: Path) -> Iterator[tuple[int, int]]:
+    """Offset of every block in the compressed and the uncompressed file, from their own headers and
+    trailers, without inflating any; to the EOF block.
+
+    Raises:
+        Corrupt: There is no block where one should be, or no EOF block at the end.
+    """
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        offset = uncompressed = 0
+        while True:
+            head = os.pread(file.fileno(), _HEADER.size, offset)
+            if len(head) < _HEADER.size or head[:4] != _MAGIC or head[12:16] != b"BC\x02\x00":
+                raise Corrupt(f"{path}: no BGZF block at byte {offset}")
+            end = offset + int.from_bytes(head[16:18], "little") + 1
+            if end == size and end - offset == len(EOF_BLOCK):
+                return
+            n_bytes = int.from_bytes(os.pread(file.fileno(), 4, end - 4), "little")
+            if end >= size or end - offset < _OVERHEAD or n_bytes > 1 << 16:
+                raise Corrupt(f"{path}: the block at byte {offset} says a size that cannot be")
+            yield offset, uncompressed
+            offset, uncompressed = end, uncompressed + n_bytes
 
 
 def scan_blocks(path: Path) -> Iterator[tuple[int, bytes]]:

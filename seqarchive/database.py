@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 from . import as_of, schema
 from .errors import Corrupt, NotFound, ReadOnly, SeqArchiveError
-from .identifiers import Alias, DigestKey, Key, StoredDigests
+from .identifiers import Alias, DigestKey, Key, StoredDigests, digest_text
 from .instances import Instance
+from .shards import Wrapping
 
 #: Bound parameters of one statement: below SQLite's oldest limit, 999.
 _PARAMETERS = 900
@@ -63,6 +64,12 @@ class ShardRow(NamedTuple):
     first_digest: bytes
     n_sequences: int
     n_residues: int
+    line_bases: int
+
+    @property
+    def wrapping(self) -> Wrapping:
+        """How its records are cut into lines."""
+        return Wrapping(self.line_bases)
 
 
 class SequenceRow(NamedTuple):
@@ -77,6 +84,13 @@ class SequenceRow(NamedTuple):
     shard_id: int | None
     offset: int | None
     batch_id: int
+    stored_name: str | None = None
+    """Of its record in the shard, where that is not the digest and the query asks for it."""
+
+    @property
+    def record_name(self) -> str:
+        """The name of its record in the shard."""
+        return self.stored_name or digest_text(self.digest)
 
 
 _LOCATION = (
@@ -343,7 +357,7 @@ class Database:
             " FROM sequences WHERE id = ?",
             (sequence_id,),
         ).fetchone()
-        return SequenceRow._make(row)
+        return SequenceRow(*row)
 
     def sequences(self) -> Iterator[SequenceRow]:
         """All sequences, in the order in which they lie in the shards."""
@@ -351,7 +365,7 @@ class Database:
             "SELECT id, digest, md5, sha1, length, letters, shard_id, offset, batch_id"
             " FROM sequences WHERE id > ? ORDER BY id LIMIT 1000"
         ):
-            yield SequenceRow._make(row)
+            yield SequenceRow(*row)
 
     def digests(self) -> Iterator[tuple[bytes, int]]:
         """Digest and length of all sequences, sorted by digest."""
@@ -370,11 +384,12 @@ class Database:
     def sequences_in(self, shard_id: int, first: int, last: int) -> Iterator[SequenceRow]:
         """The sequences of a shard, by their offset; ``first`` and ``last`` from its range."""
         rows = self.connection.execute(
-            "SELECT id, digest, md5, sha1, length, letters, shard_id, offset, batch_id"
-            " FROM sequences WHERE id BETWEEN ? AND ? AND shard_id = ? ORDER BY offset",
+            "SELECT s.id, digest, md5, sha1, length, letters, shard_id, offset, batch_id, n.name"
+            " FROM sequences s LEFT JOIN stored_names n ON n.sequence_id = s.id"
+            " WHERE s.id BETWEEN ? AND ? AND shard_id = ? ORDER BY offset",
             (first, last, shard_id),
         )
-        yield from map(SequenceRow._make, rows)
+        yield from (SequenceRow(*row) for row in rows)
 
     def _paged(self, query: str) -> Iterator[tuple[Any, ...]]:
         """Rows by ascending id, a page at a time: a long read must not hold back checkpoints."""
@@ -521,6 +536,13 @@ class Database:
         Not durable on return.
         """
         self.connection.execute("VACUUM main INTO ?", (str(path),))
+
+    def stored_name(self, sequence_id: int) -> str | None:
+        """The name of a record in its shard, if it is not the digest."""
+        row = self.connection.execute(
+            "SELECT name FROM stored_names WHERE sequence_id = ?", (sequence_id,)
+        ).fetchone()
+        return None if row is None else str(row[0])
 
     def counts(self) -> dict[str, int]:
         """How much there is of everything."""

@@ -55,7 +55,9 @@ def make_directory(path: Path) -> None:
 def make_read_only(path: Path) -> None:
     """Take all rights to write from a file or a directory; who may read it stays as the umask
     decided when it was made."""
-    os.chmod(path, stat.S_IMODE(path.stat().st_mode) & 0o555)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o222:  # a file of another owner, linked here, has none already
+        os.chmod(path, mode & 0o555)
 
 
 def publish(temporary: Path, final: Path) -> None:
@@ -169,13 +171,39 @@ def publish_directory(temporary: Path, final: Path) -> None:
     Raises:
         FileExistsError: ``final`` is taken, and untouched.
     """
-    for directory, _, _ in os.walk(temporary, topdown=False):
-        make_read_only(Path(directory))
-        fsync(Path(directory))
+    seal_directory(temporary)
     if os.path.lexists(final):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final))
     os.rename(temporary, final)
     fsync(final.parent)
+
+
+def copy(path: Path, other: Path) -> None:
+    """Copy a file, or clone it. The copy may be written to, and is not durable."""
+    with open(path, "rb") as source, open(other, "xb") as target:
+        try:
+            fcntl.ioctl(target, _FICLONE, source.fileno())
+        except OSError:
+            shutil.copyfileobj(source, target, 1 << 20)
+
+
+def publish_again(temporary: Path, final: Path) -> None:
+    """Have a finished, durable file take the place of an older one; durable on return."""
+    os.replace(temporary, final)
+    fsync(final.parent)
+
+
+def make_writable(path: Path) -> None:
+    """Give the owner back the right to add files to the directories of a tree, if it is there."""
+    for directory, _, _ in os.walk(path):
+        os.chmod(directory, stat.S_IMODE(os.stat(directory).st_mode) | 0o700)
+
+
+def seal_directory(path: Path) -> None:
+    """Take the rights to write from the directories of a tree; durable on return."""
+    for directory, _, _ in os.walk(path, topdown=False):
+        make_read_only(Path(directory))
+        fsync(Path(directory))
 
 
 def withdraw_directory(path: Path, temporary: Path) -> None:

@@ -36,6 +36,11 @@ class Journal:
         self._temporary.mkdir(exist_ok=True)
         return self._temporary / name
 
+    def discard(self, temporary: Path) -> None:
+        """Remove an unfinished shard and what is beside it."""
+        for suffix in ("", *INDEX_SUFFIXES):
+            durable.remove(temporary.with_name(temporary.name + suffix))
+
     def publish(self, temporary: Path, directory: str) -> str:
         """Give a finished shard and its indexes their final names. Returns the shard's path.
 

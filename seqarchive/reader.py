@@ -81,7 +81,7 @@ class ArchiveReader:
             # Not a method: an archive in a cycle would keep its files open after its last use.
             partial(_open_shard, self._finder, self.instance),
             _OPEN_SHARDS,
-            _CACHE_BYTES // BLOCK_SIZE,
+            _CACHE_BYTES,
         )
         self._checked: set[int] = set()
 
@@ -258,25 +258,25 @@ class ArchiveReader:
             if length:
                 raise _misplaced(location)
             return b""
+        shard = self._shards[shard_id]
         if number in self._checked:
-            return self._shards.read(shard_id, offset + start, offset + end)
-        begin = offset - HEADER_LENGTH
+            return shard.residues(offset, start, end)
+        begin, after = offset - HEADER_LENGTH, offset + shard.wrapping.text_length(length)
         if begin < 0:
             raise _misplaced(location)
-        if length < BLOCK_SIZE:
-            record = self._shards.read(shard_id, begin, offset + length + 1)
+        if length < BLOCK_SIZE and not shard.wrapping.line_bases:
+            record = shard.read(begin, after + 1)
             self._check(location, record[:HEADER_LENGTH], record[-1:])
             return record[HEADER_LENGTH + start : HEADER_LENGTH + end]
-        header = self._shards.read(shard_id, begin, offset)
-        self._check(
-            location, header, self._shards.read(shard_id, offset + length, offset + length + 1)
-        )
-        return self._shards.read(shard_id, offset + start, offset + end)
+        self._check(location, shard.read(begin, offset), shard.read(after, after + 1))
+        return shard.residues(offset, start, end)
 
     def _check(self, location: Location, header: bytes, end: bytes) -> None:
         """Look once whether a record is where its row says: at its header and at its end."""
         if end != b"\n" or header != header_line(digest_text(location.digest)):
-            raise _misplaced(location)
+            name = self._finder.database.stored_name(location.id)
+            if end != b"\n" or name is None or header != header_line(name):
+                raise _misplaced(location)
         if len(self._checked) >= _CHECKED:
             self._checked = set()
         self._checked.add(location.id)
@@ -522,6 +522,7 @@ def _open_shard(
         size_bytes=row.size_bytes,
         gzi_sha256=row.gzi_sha256,
         first_digest=row.first_digest,
+        wrapping=row.wrapping,
         cache=cache,
     )
 

@@ -181,6 +181,10 @@ def _update(batch: Batch, places: Mapping[int, Placed]) -> None:
         "UPDATE sequences SET shard_id = ?, offset = ? WHERE id = ?",
         [(*place, sequence_id) for sequence_id, place in places.items()],
     )
+    # Out of an adopted shard, a record has the digest for its name.
+    batch.connection.executemany(
+        "DELETE FROM stored_names WHERE sequence_id = ?", [(one,) for one in places]
+    )
 
 
 def _drop(batch: Batch) -> None:
@@ -195,6 +199,7 @@ def _drop(batch: Batch) -> None:
         ("circular", "sequence_id"),
         ("ended_circular", "sequence_id"),
         ("sha256", "sequence_id"),
+        ("stored_names", "sequence_id"),
         ("sequences", "id"),
     ):
         execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM temp.reclaiming)")

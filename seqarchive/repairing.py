@@ -18,7 +18,7 @@ from .identifiers import digest_text
 from .instances import Instance
 from .journal import INDEX_SUFFIXES
 from .shard_writer import ShardFiles
-from .shards import beside, fai_line, file_sha256
+from .shards import Wrapping, beside, file_sha256
 from .verifying import Finding, Letters, ShardText, fai_line_of, file_problem, hashed, verify
 from .writing import Writing
 
@@ -79,7 +79,11 @@ def _rebuild_indexes(
         index = beside(path, suffix)
         if not sound or file_problem(index, size, sha256) is None:
             continue
-        data = b"".join(map(fai_line_of, rows)) if suffix == ".fai" else _gzi_of(path)
+        data = (
+            b"".join(fai_line_of(row, shard.wrapping) for row in rows)
+            if suffix == ".fai"
+            else _gzi_of(path)
+        )
         if hashlib.sha256(data).digest() != sha256:
             continue  # verify says what is wrong
         if index.is_dir():
@@ -138,7 +142,8 @@ def _adopt_shard(instance: Instance, batch: Batch, path: str) -> bool:
     if not rows or batch.known_sequences(list(rows)):
         return False
     lines = (
-        fai_line(digest_text(row.digest), row.length, row.offset or 0) for row in rows.values()
+        Wrapping().fai_line(digest_text(row.digest), row.length, row.offset or 0)
+        for row in rows.values()
     )
     indexes = {".fai": "".join(lines).encode("ascii"), ".gzi": Index.of(text.index).to_bytes()}
     for suffix, data in indexes.items():

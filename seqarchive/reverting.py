@@ -96,7 +96,8 @@ def _collect(batch: Batch, reverted: int) -> None:
         CREATE TEMP TABLE reverting AS
         SELECT t.alias, t.namespace_id,
             (SELECT sequence_id FROM ended_aliases e WHERE e.alias = t.alias
-                AND e.namespace_id = t.namespace_id AND e.to_batch = :reverted) AS before,
+                AND e.namespace_id = t.namespace_id AND e.to_batch = :reverted
+                AND e.from_batch < :reverted) AS before,  -- not what an import brought as former
             (SELECT sequence_id FROM aliases a WHERE a.alias = t.alias
                 AND a.namespace_id = t.namespace_id) AS now,
             (SELECT batch_id FROM aliases a WHERE a.alias = t.alias

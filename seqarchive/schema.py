@@ -129,7 +129,8 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
         },
         {"pk": "id", "not_null": {"batch_id", "name", "size_bytes", "sha256", "n_records"}},
     ),
-    # ``path`` is relative to the journal. ``first_digest`` tells a shard from one in its place.
+    # ``path`` is relative to the journal. ``first_digest``, the name of the first record, tells a
+    # shard from one in its place. ``line_bases``: 0, or residues of a line if it is adopted.
     "shards": (
         {
             "id": int,
@@ -144,10 +145,13 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
             "first_digest": bytes,
             "n_sequences": int,
             "n_residues": int,
+            "line_bases": int,
         },
         {"pk": "id", "not_null": {"batch_id", "path", "size_bytes", "sha256", "gzi_sha256"}},
     ),
-    # ``offset``: of the first residue in the uncompressed shard; residues are on one line.
+    # The name of a record of an adopted shard, where that is not the digest of its residues.
+    "stored_names": ({"sequence_id": int, "name": str}, {"pk": "sequence_id"}),
+    # ``offset``: of the first residue in the uncompressed shard.
     # ``letters``: bit i set if the sequence has character i of identifiers.RESIDUES.
     "sequences": (
         {

@@ -17,6 +17,7 @@ import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from .bgzf import Index, inflate_block
 from .errors import Corrupt
@@ -28,9 +29,24 @@ def header_line(name: str) -> bytes:
     return b">%s\n" % name.encode("ascii")
 
 
-def fai_line(name: str, length: int, offset: int) -> str:
-    """A line of a ``.fai``: the residues of a record are on one line."""
-    return f"{name}\t{length}\t{offset}\t{length}\t{length + 1}\n"
+class Wrapping(NamedTuple):
+    """How the residues of a record are cut into lines: those of our own shards are not."""
+
+    line_bases: int = 0
+    """Residues of a full line; 0 if all of them are on one."""
+
+    def text_offset(self, position: int) -> int:
+        """Where a residue is in the text of its record, counted from the first one."""
+        return position + position // self.line_bases if self.line_bases else position
+
+    def text_length(self, length: int) -> int:
+        """Bytes of the text of some residues, without the last line end."""
+        return self.text_offset(length - 1) + 1 if length else 0
+
+    def fai_line(self, name: str, length: int, offset: int) -> str:
+        """A line of a ``.fai``."""
+        bases = min(length, self.line_bases) if self.line_bases else length
+        return f"{name}\t{length}\t{offset}\t{bases}\t{bases + 1}\n"
 
 
 #: Bytes of every header line.
@@ -62,23 +78,27 @@ def _read_index(path: Path) -> bytes:
 
 
 class BlockCache:
-    """Inflated blocks, bounded in number. No locks: safe between threads and across a fork.
+    """Inflated blocks, bounded in bytes. No locks: safe between threads and across a fork.
 
     Blocks never change, so that an entry is never stale. The oldest goes first.
     """
 
-    def __init__(self, max_blocks: int) -> None:
-        self._max_blocks = max_blocks
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._n_bytes = 0  # between threads a few may be lost, not more than are put at one time
         self._blocks: dict[tuple[int, int], bytes] = {}
         self.get = self._blocks.get
 
     def put(self, key: tuple[int, int], block: bytes) -> None:
         """Keep a block, and drop old ones to stay within the bound."""
         self._blocks[key] = block
-        while len(self._blocks) > self._max_blocks:
+        self._n_bytes += len(block)
+        while self._n_bytes > self._max_bytes:
             try:
-                self._blocks.pop(next(iter(self._blocks)), None)
-            except (StopIteration, RuntimeError):  # another thread was here first
+                self._n_bytes -= len(self._blocks.pop(next(iter(self._blocks)), b""))
+            except StopIteration:
+                self._n_bytes = 0
+            except RuntimeError:  # another thread was here first
                 return
 
 
@@ -90,7 +110,8 @@ class ShardReader:
         number: Its id in the database, which names its blocks in the cache.
         size_bytes: Its size according to the database.
         gzi_sha256: SHA-256 of its ``.gzi``, likewise.
-        first_digest: Digest of its first record, likewise.
+        first_digest: Digest in the name of its first record, likewise.
+        wrapping: How its records are cut into lines, likewise.
 
     Raises:
         Corrupt: A file is missing, or is not the one that the database speaks of.
@@ -107,8 +128,10 @@ class ShardReader:
         size_bytes: int,
         gzi_sha256: bytes,
         first_digest: bytes,
+        wrapping: Wrapping,
         cache: BlockCache,
     ) -> None:
+        self.wrapping = wrapping
         self._path = path
         self._number = number
         self._cache = cache
@@ -144,6 +167,22 @@ class ShardReader:
         if end - base <= len(data):
             return data[start - base : end - base]
         return self._read_blocks(start, end)
+
+    def residues(self, offset: int, start: int, end: int) -> bytes:
+        """Residues ``[start, end)`` of the record whose first one is at ``offset``.
+
+        Raises:
+            Corrupt: A block is damaged or missing, or the lines are not as they should be.
+        """
+        if not self.wrapping.line_bases:
+            return self.read(offset + start, offset + end)
+        if start >= end:
+            return b""
+        first, last = self.wrapping.text_offset(start), self.wrapping.text_offset(end - 1)
+        found = self.read(offset + first, offset + last + 1).replace(b"\n", b"")
+        if len(found) != end - start:
+            raise Corrupt(f"{self._path}: the lines of a record have another length")
+        return found
 
     def _read_blocks(self, start: int, end: int) -> bytes:
         first = self._index.block_at(start)
@@ -197,20 +236,20 @@ class OpenShards:
     Args:
         open_shard: Opens a shard by its number, with the cache to use.
         max_shards: How many stay open, one descriptor each.
-        max_blocks: How many inflated blocks are kept.
+        max_bytes: How much of inflated blocks is kept.
     """
 
     def __init__(
-        self, open_shard: Callable[[int, BlockCache], ShardReader], max_shards: int, max_blocks: int
+        self, open_shard: Callable[[int, BlockCache], ShardReader], max_shards: int, max_bytes: int
     ) -> None:
         self._open_shard = open_shard
         self._max_shards = max_shards
-        self._cache = BlockCache(max_blocks)
+        self._cache = BlockCache(max_bytes)
         self._shards: dict[int, ShardReader] = {}
 
-    def read(self, number: int, start: int, end: int) -> bytes:
-        """Uncompressed bytes ``[start, end)`` of a shard. Raises Corrupt."""
-        return (self._shards.get(number) or self._open(number)).read(start, end)
+    def __getitem__(self, number: int) -> ShardReader:
+        """A shard, open. Raises Corrupt."""
+        return self._shards.get(number) or self._open(number)
 
     def _open(self, number: int) -> ShardReader:
         shard = self._open_shard(number, self._cache)

@@ -47,6 +47,8 @@ _VERBS = {
     "snapshots": "snapshots",
     "diff": "diff",
     "prune": "prune",
+    "export-seqrepo": "export_seqrepo",
+    "import-seqrepo": "import_seqrepo",
     "verify": "verify",
     "repair": "repair",
     "digests": "digests",
