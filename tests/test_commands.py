@@ -1313,3 +1313,27 @@ def test_sha256_is_filled_for_what_is_there_and_kept_for_what_comes(
     assert to.out.splitlines() == [f"sha256:{sha256(A)}", f"sha256:{sha256('CCCC')}"]
     assert json_of(cli("--json", "digests", "add", "sha256"))["added"] == 0
     ok(cli("verify", "--full"))
+
+
+# --- missing ----------------------------------------------------------------------------------
+
+
+def test_missing_prints_the_ids_that_are_not_there(
+    cli: Cli, loaded: Result, tmp_path: Path
+) -> None:
+    wanted = tmp_path / "ids.txt"
+    wanted.write_text(f"a\nref:a\n\nNM_9.9\n{A}\nref:zzz\n")
+    result = cli("missing", "--namespace", "ref", "--from", wanted, "ref:a", "other:a")
+    assert result.code == 3
+    assert result.out == f"other:a\nNM_9.9\n{A}\nref:zzz\n"
+    assert result.err == "seqarchive: 4 of 7 IDs missing\n"
+    found = json_of(cli("--json", "missing", "ref:a"))
+    assert found == {"asked": 1, "missing": [], "ambiguous": []}
+
+
+def test_an_ambiguous_id_is_not_missing(cli: Cli, loaded: Result, tmp_path: Path) -> None:
+    other = write_fasta(tmp_path / "other.fa", {"a": "CCCC"})
+    ok(cli("load", "--namespace", "other", other))
+    result = cli("missing", "a")
+    assert (result.code, result.out) == (0, "")
+    assert "several" in result.err

@@ -36,6 +36,7 @@ _VERBS = {
     "load": "load",
     "get": "get",
     "translate": "translate",
+    "missing": "missing",
     "export": "export",
     "export-aliases": "export_aliases",
     "import-aliases": "import_aliases",
