@@ -16,7 +16,7 @@ import sqlite3
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -342,15 +342,24 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo("\nseqarchive: interrupted; what was not committed is not there", err=True)
         return INTERRUPTED
     except _ReaderGone:
-        # Nothing may be flushed into the pipe at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
     except (SeqArchiveError, OSError, sqlite3.Error, MemoryError) as error:
         if settings.verbose:
             traceback.print_exc()
         message, code = _explained(error)
         click.echo(f"seqarchive: {_one_line(message)}", err=True)
+        try:
+            sys.stdout.flush()
+        except (OSError, AttributeError):  # it was this that failed, or there is none
+            _discard_output()
         return code
+
+
+def _discard_output() -> None:
+    """Have nothing flushed at exit into what takes no more."""
+    with suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(message: str) -> str:
