@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from . import namespaces
-from .batches import AliasRow, Batch, OnConflict
+from .batches import AliasRow, Batch, OnConflict, where
 from .errors import Ambiguous, BadInput, BadName, NotFound
 from .identifiers import Alias, digest_bytes, parse_alias
 from .instances import Instance
@@ -58,6 +58,9 @@ def import_aliases(
 ) -> dict[str, Any]:
     """Add aliases to sequences that are there, as one batch.
 
+    Args:
+        rows: Alias, what it shall mean, and the line that says so; 0 if it is in no file.
+
     Returns:
         The report; ready for JSON.
 
@@ -75,13 +78,13 @@ def import_aliases(
         for alias, identifier, line in rows:
             if alias.namespace in namespaces.COMPUTED:
                 message = f"{alias.namespace} names are computed and cannot be set ({alias})"
-                raise BadName(message, file=source, line=line)
+                raise BadName(f"{where(source, line)}{message}")
             try:
                 digest = archive.find(identifier)
             except NotFound as error:
-                raise NotFound(f"{source}, line {line}: {error}") from None
+                raise NotFound(f"{where(source, line)}{error}") from None
             except Ambiguous as error:
-                message = f"{source}, line {line}: {error}"
+                message = f"{where(source, line)}{error}"
                 raise Ambiguous(message, error.candidates) from None
             ((_, sequence_id),) = batch.known_sequences([digest_bytes(digest)]).items()
             namespace_id = batch.namespace_id(alias.namespace)

@@ -97,7 +97,7 @@ class Archive(ArchiveReader):
             NotFound, Ambiguous: Of the identifier. AliasConflict: As for ``load``.
         """
         self._require_now()
-        rows = [(parse_alias(str(alias)), identifier, n) for n, alias in enumerate(aliases, 1)]
+        rows = [(parse_alias(str(alias)), identifier, 0) for alias in aliases]
         import_aliases(self.instance, rows, "name", OnConflict(on_conflict))
 
     def retire(self, aliases: Iterable[str | Alias]) -> None:

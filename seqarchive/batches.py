@@ -80,6 +80,11 @@ class NewSequence(NamedTuple):
     offset: int | None
 
 
+def where(source: str, line: int) -> str:
+    """How a message begins about a line of a file; empty about what is in none (line 0)."""
+    return f"{source}, line {line}: " if line else ""
+
+
 class AliasCounts:
     """What became of the aliases that were added."""
 
@@ -425,7 +430,7 @@ class Batch:
         )
         when = "in this load" if since == self.id else f"since batch {since}"
         return (
-            f"{naming.source}, line {naming.line}: {Alias(namespace, naming.alias)} "
+            f"{where(naming.source, naming.line)}{Alias(namespace, naming.alias)} "
             f"is SQ.{new} here but SQ.{old} {when}"
         )
 

@@ -31,7 +31,7 @@ def add(
     settings: Settings, on_conflict: str, dry_run: bool, identifier: str, names: Sequence[str]
 ) -> None:
     """Give a sequence more names, as one batch."""
-    rows = [(_alias(name), identifier, n) for n, name in enumerate(names, 1)]
+    rows = [(_alias(name), identifier, 0) for name in names]
     report = import_aliases(
         settings.place(), rows, "alias add", OnConflict(on_conflict), dry_run=dry_run
     )
