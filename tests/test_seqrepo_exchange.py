@@ -164,6 +164,17 @@ def test_digests_that_a_crash_lost_there_are_computed(root: Path, theirs: Path) 
     assert verify(Instance(root), full=True).findings == []
 
 
+def test_indexes_that_are_missing_there_are_not_needed(root: Path, theirs: Path) -> None:
+    for path in [*theirs.rglob("*.fai"), *theirs.rglob("*.gzi")]:
+        path.unlink()
+    report = _adopt(root, theirs)
+    assert report.sequences_added == 6
+    assert verify(Instance(root), full=True).findings == []
+    with seqarchive.connect(root) as archive:
+        assert archive.fetch("refseq:NM_3.1") == _LONG
+        assert archive.fetch("refseq:NP_1.1") == "MKVL"
+
+
 def test_a_hot_journal_is_refused(cli: Cli, theirs: Path) -> None:
     (theirs / "aliases.sqlite3-journal").write_bytes(b"x" * 512)
     with pytest.raises(Locked, match="hot journal"):
@@ -219,7 +230,6 @@ def _cut(theirs: Path) -> None:
         _replace_by_a_link,
         _cut,
         lambda theirs: [path.unlink() for path in theirs.rglob("*.fa.bgz")],
-        lambda theirs: [path.unlink() for path in theirs.rglob("*.fai")],
         lambda theirs: _edit(theirs / "sequences/db.sqlite3", "UPDATE seqinfo SET len = len + 1"),
         lambda theirs: _edit(theirs / "sequences/db.sqlite3", "UPDATE meta SET value = '2'"),
         lambda theirs: (theirs / "aliases.sqlite3").write_bytes(b"SQLite format 3\0" + b"x" * 99),

@@ -1,7 +1,8 @@
 """Shards that another program wrote: BGZF FASTA with lines of any one width.
 
-Of their indexes only the ``.fai`` is used, and what it says of a record is checked in the text
-before it counts; where the blocks begin is read from the blocks.
+Of their indexes only the ``.fai`` is used (if it is missing, the text says the same), and what it
+says of a record is checked in the text before it counts; where the blocks begin is read from the
+blocks.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..errors import BadInput, Corrupt
 from ..identifiers import digest_bytes
 from ..letters import letters_of
 from ..shards import HEADER_LENGTH, BlockCache, ShardReader, Wrapping, beside, header_line
+from ..verifying import ShardText
 
 #: Residues that are hashed at a time.
 _PIECE = 1 << 20
@@ -53,7 +55,7 @@ class ForeignShard:
             raise BadInput(f"it cannot be adopted ({error})", file=str(path)) from None
         beside(linked, ".gzi").write_bytes(self.gzi)
         self.n_bytes = linked.stat().st_size
-        self._places = _read_fai(path)
+        self._places = _read_fai(path) if beside(path, ".fai").exists() else _indexed(path, linked)
         self.wrapping = _wrapping(path, self._places)
         self.first_name = min(self._places, key=lambda name: self._places[name].offset)
         self._reader = ShardReader(
@@ -122,9 +124,7 @@ def _read_fai(path: Path) -> dict[str, Place]:
         lines = index.read_text("ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a .fai"
-        raise BadInput(
-            f"the index cannot be read ({reason}); make it with `samtools faidx`", file=str(index)
-        ) from None
+        raise BadInput(f"the index cannot be read ({reason})", file=str(index)) from None
     for n, line in enumerate(lines, 1):
         name, *numbers = line.split("\t")
         if len(numbers) < 4 or not all(text.isdecimal() for text in numbers[:4]):
@@ -132,6 +132,30 @@ def _read_fai(path: Path) -> dict[str, Place]:
         found[name] = Place(*map(int, numbers[:4]))
     if not found:
         raise BadInput("there is no record in it", file=str(index))
+    return found
+
+
+def _indexed(path: Path, linked: Path) -> dict[str, Place]:
+    """Where the records are, from the text: SeqRepo makes an index that is missing too."""
+    found: dict[str, Place] = {}
+    text = ShardText(linked)
+    name, place, is_last = "", Place(0, 0, 0, 0), False
+    try:
+        while line := b"".join(text.line()):
+            if line.startswith(b">"):
+                name = line[1:].decode("ascii", "replace").partition(" ")[0]
+                place, is_last = Place(0, text.position, 0, 0), False
+            elif name:
+                bases = place.line_bases or len(line)
+                # Only the last line of a record may be shorter than the others.
+                width = 0 if is_last or len(line) > bases else bases + 1
+                is_last = len(line) < bases
+                place = Place(place.length + len(line), place.offset, bases, width)
+            found[name] = place
+    except Corrupt as error:
+        raise BadInput(f"it cannot be adopted ({error})", file=str(path)) from None
+    if not found:
+        raise BadInput("there is no record in it", file=str(path))
     return found
 
 
