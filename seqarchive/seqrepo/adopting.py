@@ -235,12 +235,14 @@ class _Adoption:
             raise BadInput("a shard is missing, or is a link", file=str(path))
         way = durable.share(path, linked)
         shard = ForeignShard(path, linked)
+        waiting.sort(key=lambda row: shard.offset_of(row.key))
         places = {row.key: shard.place(row.key, row.length) for row in waiting}
+        known = self._known(map(digest_bytes, places))
         shard_id = self._batch.new_shard_id()
         new: list[NewSequence] = []
         names: dict[int, str] = {}
         taken: dict[bytes, int] = {}
-        for row in sorted(waiting, key=lambda row: places[row.key].offset):
+        for row in waiting:
             place = places[row.key]
             if row.key in trusted:
                 digest = digest_bytes(row.key)
@@ -248,7 +250,9 @@ class _Adoption:
                 letters = letters_of(row.alphabet.encode("ascii"))
             else:
                 digest, md5, sha1, letters = shard.hashed(place)
-            sequence_id = self._known([digest]).get(digest) or taken.get(digest)
+            sequence_id = known.get(digest) or taken.get(digest)
+            if sequence_id is None and digest != digest_bytes(row.key):
+                sequence_id = self._known([digest]).get(digest)
             if sequence_id is None:
                 sequence_id = taken[digest] = self._batch.new_sequence_id()
                 new.append(
