@@ -7,26 +7,22 @@ a second name (a hard link), and a manifest. It appears by one rename.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import durable
 from .database import Database, ShardRow
 from .durable import Sharing
-from .errors import BadName, Corrupt, NotFound, SeqArchiveError
-from .instances import LATEST, MASTER, Instance
+from .errors import Corrupt, SeqArchiveError
+from .instances import MASTER, Instance
 from .journal import INDEX_SUFFIXES, is_inside
-from .manifests import Manifest, ManifestFile, snapshots_in
+from .manifests import Manifest, ManifestFile
 from .releases import INDEX, Release, Releasing, named_place, releases
-from .retention import kept
 from .shards import file_sha256
-from .usage import usage_of
 from .verifying import file_problem
 from .version import __version__
 from .writing import initialise
@@ -191,173 +187,3 @@ def _parent(earlier: list[Release], archive_id: str, batch: int) -> str | None:
         if manifest.archive_id == archive_id and manifest.batch <= batch:
             return manifest.name
     return None
-
-
-# --- what there is ----------------------------------------------------------------------------
-
-
-def list_snapshots(root: Path) -> tuple[dict[str, Any], list[str]]:
-    """What snapshots there are, and what they and ``master`` take; ready for JSON.
-
-    Returns:
-        The list, and one line for each snapshot that cannot be read.
-    """
-    broken: list[str] = []
-    found = releases(root, broken)
-    master = Instance(root)
-    directories = {release.instance.name: release.instance.directory for release in found}
-    if master.directory.is_dir():
-        directories[MASTER] = master.directory
-    usage, total = usage_of(directories)
-    try:
-        latest = Instance.at(root, LATEST).name
-    except NotFound:
-        latest = ""  # the next `snapshot` or `prune` makes it anew
-    rows = []
-    for release in found:
-        manifest = release.found.manifest
-        own = usage[release.instance.name]
-        rows.append(
-            {
-                "name": release.instance.name,
-                "created": manifest.created,
-                "batch": manifest.batch,
-                "parent": manifest.parent,
-                "sequences": manifest.counts.get("sequences", 0),
-                "residues": manifest.counts.get("residues", 0),
-                "aliases": manifest.counts.get("aliases", 0),
-                "apparent_bytes": own.apparent,
-                "own_bytes": own.own,
-                "latest": release.instance.name == latest,
-                "verified": verified(release.instance),
-            }
-        )
-    of_master = usage.get(MASTER)
-    return {
-        "root": str(root),
-        "snapshots": rows,
-        "master": of_master and {"apparent_bytes": of_master.apparent, "own_bytes": of_master.own},
-        "real_bytes": total,
-    }, broken
-
-
-# --- verified when ----------------------------------------------------------------------------
-
-
-def _note(instance: Instance) -> Path:
-    """Where it is noted when a snapshot was verified: not in it, for nothing in it changes."""
-    return instance.root / ".verified" / f"{instance.name}.json"
-
-
-def note_verified(instance: Instance, *, full: bool, sound: bool) -> bool:
-    """Note that a snapshot was verified now. False if nothing can be written there."""
-    note = verified(instance) or {}
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    note["full" if full else "quick"] = {"time": when, "ok": sound}
-    path = _note(instance)
-    try:
-        path.parent.mkdir(exist_ok=True)
-        durable.replace(path, json.dumps(note).encode(), path.parent)
-    except OSError:
-        return False
-    return True
-
-
-def verified(instance: Instance) -> dict[str, Any] | None:
-    """When a snapshot was last verified: ``quick`` and ``full``, each with ``time`` and ``ok``."""
-    try:
-        found = json.loads(_note(instance).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    if not isinstance(found, dict):
-        return None
-    notes = {kind: found[kind] for kind in ("quick", "full") if _is_note(found.get(kind))}
-    return notes or None
-
-
-def _is_note(note: object) -> bool:
-    return (
-        isinstance(note, dict)
-        and isinstance(note.get("time"), str)
-        and note["time"].isprintable()
-        and isinstance(note.get("ok"), bool)
-    )
-
-
-# --- prune ------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class PruneReport:
-    """Which snapshots went, and which stay."""
-
-    dry_run: bool
-    removed: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
-    freed_bytes: int = 0
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "dry_run": self.dry_run,
-            "removed": self.removed,
-            "kept": self.kept,
-            "freed_bytes": self.freed_bytes,
-        }
-
-
-def prune(
-    root: Path,
-    names: Iterable[str] = (),
-    *,
-    last: int = 0,
-    dry_run: bool = False,
-    **periods: int,
-) -> PruneReport:
-    """Remove snapshots; their shards live as long as anything links them.
-
-    Args:
-        names: These; or, if there are none, all that no rule keeps.
-        last: Rule: keep so many of the newest.
-        periods: Rules ``daily``, ``weekly``, ``monthly``, ``yearly``: keep the last snapshot of
-            each of so many days, weeks, ...
-        dry_run: Only say what would go.
-
-    Raises:
-        NotFound: There is no snapshot of a name. BadName: Neither names nor rules.
-    """
-    wanted = list(dict.fromkeys(names))
-    if not wanted and not last and not any(periods.values()):
-        raise BadName("say which snapshots to remove, or by which rules to keep some")
-    report = PruneReport(dry_run)
-    if dry_run:
-        _choose(root, wanted, report, last=last, **periods)
-        return report
-    with Releasing(root) as releasing:
-        for instance in _choose(root, wanted, report, last=last, **periods):
-            durable.remove(_note(instance))  # first: another may get the name
-            releasing.withdraw(instance)
-    return report
-
-
-def _choose(
-    root: Path, wanted: list[str], report: PruneReport, *, last: int, **periods: int
-) -> list[Instance]:
-    found = {instance.name: instance for instance in snapshots_in(root)}
-    if wanted:
-        for name in wanted:
-            if name not in found:
-                raise NotFound(f"there is no snapshot {name!r} in {root}")
-        chosen = wanted
-    else:
-        dated = releases(root)  # what cannot be read has no date, and stays
-        keep = {release.instance.name for release in kept(dated, last=last, **periods)}
-        chosen = [one.instance.name for one in dated if one.instance.name not in keep]
-    report.removed = chosen
-    report.kept = [name for name in found if name not in chosen]
-    before, after = (
-        usage_of({MASTER: root / MASTER} | {name: root / name for name in some})[1]
-        for some in (found, report.kept)
-    )
-    report.freed_bytes = before - after
-    return [found[name] for name in chosen]

@@ -24,7 +24,8 @@ import seqarchive
 from seqarchive import Archive, NotFound, diffs
 from seqarchive.exporting import fasta_records
 from seqarchive.instances import Instance
-from seqarchive.snapshots import prune, take_snapshot
+from seqarchive.pruning import prune
+from seqarchive.snapshots import take_snapshot
 from seqarchive.verifying import verify
 
 MONTHS = [f"2024-{month:02}" for month in range(1, 13)]

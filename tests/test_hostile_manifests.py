@@ -20,10 +20,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seqarchive import Corrupt, NewerFormat, commands
+from seqarchive.catalogue import list_snapshots
 from seqarchive.instances import Instance
 from seqarchive.manifests import VERSION, Manifest, ManifestFile, read_manifest
 from seqarchive.releases import listed_sha256, releases
-from seqarchive.snapshots import list_snapshots
 from seqarchive.verifying import verify
 
 GOOD: dict[str, Any] = {

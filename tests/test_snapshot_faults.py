@@ -22,8 +22,8 @@ from contents import Contents, contents, random_residues, run, untidy
 from faults import Call, Ended, traced
 from helpers import write_fasta
 
+from seqarchive.catalogue import list_snapshots
 from seqarchive.instances import Instance
-from seqarchive.snapshots import list_snapshots
 from seqarchive.verifying import verify
 
 ALL = bool(os.environ.get("SEQARCHIVE_ALL_FAULTS"))

@@ -42,7 +42,7 @@ from hypothesis import strategies as st
 import seqarchive
 from seqarchive.instances import Instance
 from seqarchive.manifests import Manifest
-from seqarchive.retention import kept
+from seqarchive.pruning import kept
 from seqarchive.usage import usage_of
 
 FIRST = {"A.1": random_residues("A.1", 90), "L.1": random_residues("L.1", 60_000), "E.1": ""}

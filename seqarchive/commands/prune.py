@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..snapshots import prune
+from ..pruning import prune
 from . import Settings, command, megabytes, print_json
 
 _NUMBER = click.IntRange(0)

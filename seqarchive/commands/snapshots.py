@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from ..catalogue import list_snapshots
 from ..errors import Corrupt
-from ..snapshots import list_snapshots
 from . import Settings, command, megabytes, print_json, warn
 
 _COLUMNS = ("NAME", "TAKEN (UTC)", "BATCH", "SEQUENCES", "RESIDUES", "SIZE", "OWN", "VERIFIED")

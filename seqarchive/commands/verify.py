@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
+from ..catalogue import note_verified
 from ..errors import Corrupt
-from ..snapshots import note_verified
 from ..verifying import VerifyReport, verify
 from . import Settings, command, counted, print_json, progress_bar
 
