@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .archive import Archive, connect
+    from .archive import Archive
+    from .connecting import connect
     from .errors import (
         AliasConflict,
         Ambiguous,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .load_options import LoadOptions, LoadReport
     from .reader import ArchiveReader
     from .sequences import ArchivedSequence
+    from .several import Archives
 
 __all__ = [
     "AliasConflict",
@@ -40,6 +42,7 @@ __all__ = [
     "Archive",
     "ArchiveReader",
     "ArchivedSequence",
+    "Archives",
     "BadInput",
     "BadInterval",
     "BadName",
@@ -62,7 +65,8 @@ __all__ = [
 #: command that reads does not need what loads, and should not wait for it.
 _HOMES = {
     "Archive": "archive",
-    "connect": "archive",
+    "Archives": "several",
+    "connect": "connecting",
     "ArchiveReader": "reader",
     "ArchivedSequence": "sequences",
     "LoadOptions": "load_options",

@@ -140,21 +140,10 @@ class Archive(ArchiveReader):
         self.store(residues, [key])
 
 
-def connect(
+def open_archive(
     uri: str | os.PathLike[str], instance: str | None = None, *, at: int | str | None = None
 ) -> Archive:
-    """Open an archive for reading (and loading, if it is a writable ``master``).
-
-    Args:
-        uri: Directory of an archive, or of one of its instances; also as ``file:///``.
-        instance: ``master`` (the default), the name of a snapshot, or ``latest``.
-        at: Read it as it was then: after a batch (7), in a snapshot (its name), at the end of a
-            day (``2024-06-01``) or at a time (``2024-06-01T12:00:00Z``).
-
-    Raises:
-        NotFound: Nothing there, or no such moment.
-        SourceError: A kind of address that is not understood.
-    """
+    """``connect`` for one archive."""
     text = os.fspath(uri)
     if "://" in text:
         parts = urlsplit(text)

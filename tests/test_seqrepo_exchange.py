@@ -22,6 +22,13 @@ from seqarchive.seqrepo.adopting import AdoptReport, import_seqrepo
 from seqarchive.seqrepo.feeding import FeedReport, export_seqrepo
 from seqarchive.verifying import verify
 
+# SeqRepo relies on what newer Pythons warn of.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The default (datetime|timestamp):DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*unclosed database:pytest.PytestUnraisableExceptionWarning"),
+]
+
 _LONG = "ACGGT" * 70_001
 _TEXTS = {
     "NM_1.1": "ACGTACGTAC",

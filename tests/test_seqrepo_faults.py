@@ -22,6 +22,13 @@ from seqarchive import durable
 from seqarchive.instances import Instance
 from seqarchive.verifying import verify
 
+# SeqRepo relies on what newer Pythons warn of.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The default (datetime|timestamp):DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*unclosed database:pytest.PytestUnraisableExceptionWarning"),
+]
+
 _EVERY = 1 if os.environ.get("SEQARCHIVE_ALL_FAULTS") else 15
 
 _FAULTS = ("signal=SIGKILL", "error=ENOSPC", "error=EIO")

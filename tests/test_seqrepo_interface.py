@@ -14,6 +14,13 @@ from helpers import sha512t24u
 from seqarchive.errors import AliasConflict
 from seqarchive.seqrepo import SeqRepo
 
+# SeqRepo relies on what newer Pythons warn of.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The default (datetime|timestamp):DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:.*unclosed database:pytest.PytestUnraisableExceptionWarning"),
+]
+
 _STORED = [
     ("GATTACA" * 40, [("refseq", "NM_1.1"), ("lab", "one")]),
     ("ACGTACGTNN", [("NCBI", "NM_2.1"), ("Ensembl", "ENST01.2")]),

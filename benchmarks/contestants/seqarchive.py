@@ -8,7 +8,7 @@ from pathlib import Path
 import seqarchive.commands
 import seqarchive.commands.init
 import seqarchive.commands.load
-from seqarchive.archive import connect
+from seqarchive.connecting import connect
 
 from . import NAMESPACE, Step
 

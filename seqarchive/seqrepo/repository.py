@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..archive import Archive, connect
+from ..archive import Archive, open_archive
 from ..batches import OnConflict
 from ..database import SequenceRow
 from ..deflines import Naming
@@ -114,7 +114,7 @@ class SeqRepo:
         if writeable and not Path(root_dir).exists():
             initialise(Instance(Path(root_dir).absolute()))
         try:
-            self.archive: Archive = connect(root_dir)
+            self.archive: Archive = open_archive(root_dir)
         except NotFound as error:
             raise OSError(f"Unable to open SeqRepo directory {root_dir}: {error}") from None
         if writeable:

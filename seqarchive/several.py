@@ -1,0 +1,205 @@
+"""Several archives as one: private sequences beside public ones.
+
+Look-ups ask each archive; what is the same in all is one answer, what differs is an ambiguity that
+names both, and never the answer of whoever comes first. Writes go to the first archive.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .archive import Archive
+from .errors import Ambiguous, BadName, NotFound
+from .identifiers import Alias, Digest, digest_text
+from .load_options import LoadReport
+from .sequences import ArchivedSequence
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Archives:
+    """Archives that are read together, with the interface of one.
+
+    Args:
+        archives: In the order in which they are asked; the first is the one that is written.
+
+    Raises:
+        BadName: None at all.
+    """
+
+    def __init__(self, archives: Sequence[Archive]) -> None:
+        if not archives:
+            raise BadName("at least one archive is needed")
+        self.archives = tuple(archives)
+
+    def __reduce__(self) -> tuple[type[Archives], tuple[tuple[Archive, ...]]]:
+        return type(self), (self.archives,)
+
+    def __repr__(self) -> str:
+        return (
+            f"<seqarchive.Archives {', '.join(str(a.instance.directory) for a in self.archives)}>"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what is open; it is opened again when it is needed."""
+        for archive in self.archives:
+            archive.close()
+
+    # --- finding ----------------------------------------------------------------------------
+
+    def _find(self, identifier: str) -> tuple[Archive, Digest]:
+        """The first archive that has a sequence, and its digest, if all agree which it is."""
+        found: dict[Digest, Archive] = {}
+        missing: list[NotFound] = []
+        for archive in self.archives:
+            try:
+                found.setdefault(archive.find(identifier), archive)
+            except NotFound as error:
+                missing.append(error)
+        if not found:
+            raise missing[0]
+        if len(found) > 1:
+            names = [
+                f"SQ.{digest} in {archive.instance.directory}" for digest, archive in found.items()
+            ]
+            raise Ambiguous(
+                f"{identifier!r} means different sequences: {', '.join(names)}",
+                [f"ga4gh:SQ.{digest}" for digest in found],
+            )
+        ((digest, archive),) = found.items()
+        return archive, digest
+
+    def find(self, identifier: str) -> Digest:
+        """The digest of the one sequence that an identifier stands for.
+
+        Raises:
+            NotFound: In none. Ambiguous: More than one, in one archive or in different ones.
+        """
+        return self._find(identifier)[1]
+
+    def __contains__(self, identifier: object) -> bool:
+        return any(identifier in archive for archive in self.archives)
+
+    def __getitem__(self, identifier: str) -> ArchivedSequence:
+        archive, digest = self._find(identifier)
+        return ArchivedSequence(self, identifier, digest, len(archive[f"sha512t24u:{digest}"]))
+
+    def __iter__(self) -> Iterator[str]:
+        """The ``ga4gh:SQ.`` names of all sequences, sorted by digest, each once."""
+        for digest in self._digests():
+            yield "ga4gh:SQ." + digest_text(digest)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._digests())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _digests(self) -> Iterator[bytes]:
+        last = b""
+        for digest, _ in heapq.merge(*(archive.database.digests() for archive in self.archives)):
+            if digest != last:
+                yield digest
+            last = digest
+
+    # --- residues ---------------------------------------------------------------------------
+
+    def fetch(
+        self,
+        identifier: str,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        clamp: bool = False,
+    ) -> str:
+        """Residues of one sequence, as ``Archive.fetch``."""
+        archive, digest = self._find(identifier)
+        return archive.fetch(f"sha512t24u:{digest}", start, end, clamp=clamp)
+
+    def fetch_digest(self, digest: Digest, start: int | None = None, end: int | None = None) -> str:
+        """Residues of the sequence with a sha512t24u digest."""
+        return self.fetch(f"sha512t24u:{digest}", start, end)
+
+    def fetch_many(
+        self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
+    ) -> list[str]:
+        """Residues of many ranges, in the order asked for; each archive reads its own together."""
+        asked = [(*self._find(identifier), start, end) for identifier, start, end in requests]
+        found = [""] * len(asked)
+        for archive in self.archives:
+            numbers = [n for n, (holder, *_) in enumerate(asked) if holder is archive]
+            ranges = [(f"sha512t24u:{asked[n][1]}", *asked[n][2:]) for n in numbers]
+            for n, residues in zip(numbers, archive.fetch_many(ranges, clamp=clamp), strict=True):
+                found[n] = residues
+        return found
+
+    def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
+        """The residues of a sequence in pieces of bounded size."""
+        archive, digest = self._find(identifier)
+        return archive.pieces(f"sha512t24u:{digest}", size)
+
+    # --- names ------------------------------------------------------------------------------
+
+    def _holders(self, identifier: str) -> tuple[str, list[Archive]]:
+        """The name of a sequence by its digest, and all archives that have it."""
+        name = f"sha512t24u:{self.find(identifier)}"
+        return name, [archive for archive in self.archives if name in archive]
+
+    def aliases(self, identifier: str) -> list[Alias]:
+        """The current aliases of a sequence in all archives, sorted."""
+        name, holders = self._holders(identifier)
+        return sorted({alias for archive in holders for alias in archive.aliases(name)})
+
+    def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
+        """All names of a sequence in all archives; those that follow from digests first."""
+        name, holders = self._holders(identifier)
+        return list(
+            dict.fromkeys(one for archive in holders for one in archive.translate(name, to))
+        )
+
+    def metadata(self, identifier: str) -> dict[str, Any]:
+        """As ``Archive.metadata`` of the first archive that has it, with the names of all."""
+        archive, digest = self._find(identifier)
+        found = archive.metadata(f"sha512t24u:{digest}")
+        return {**found, "aliases": self.translate(identifier)}
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def load(
+        self,
+        files: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        namespace: str,
+        *,
+        on_conflict: str = "error",
+        progress: Callable[[int], None] = lambda _n_bytes: None,
+        **options: Any,
+    ) -> LoadReport:
+        """Load files into the first archive, as ``Archive.load``."""
+        return self.archives[0].load(
+            files, namespace, on_conflict=on_conflict, progress=progress, **options
+        )
+
+    def store(
+        self, residues: str | bytes, aliases: Iterable[str | Alias], *, on_conflict: str = "error"
+    ) -> Digest:
+        """Store a sequence in the first archive, as ``Archive.store``."""
+        return self.archives[0].store(residues, aliases, on_conflict=on_conflict)
+
+    def __setitem__(self, key: str, residues: str | bytes) -> None:
+        self.archives[0][key] = residues
