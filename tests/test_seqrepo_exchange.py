@@ -26,7 +26,7 @@ from seqarchive.verifying import verify
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The default (datetime|timestamp):DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:.*unclosed database:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:.*unclosed data:pytest.PytestUnraisableExceptionWarning"),
 ]
 
 _LONG = "ACGGT" * 70_001

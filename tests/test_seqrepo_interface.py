@@ -18,7 +18,7 @@ from seqarchive.seqrepo import SeqRepo
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The default (datetime|timestamp):DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:.*unclosed database:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:.*unclosed data:pytest.PytestUnraisableExceptionWarning"),
 ]
 
 _STORED = [
