@@ -186,10 +186,12 @@ def _apply(batch: Batch, report: RevertReport) -> None:
         (batch.id, report.reverts),
     ).rowcount
     execute("DELETE FROM circular WHERE batch_id = ?", (report.reverts,))
+    # A mark that a later batch gave and took again stays as that one left it.
     report.circular_restored = execute(
-        "INSERT OR IGNORE INTO circular SELECT sequence_id, ? FROM ended_circular"
-        " WHERE to_batch = ?",
-        (batch.id, report.reverts),
+        "INSERT OR IGNORE INTO circular SELECT e.sequence_id, :now FROM ended_circular e"
+        " WHERE e.to_batch = :reverted AND NOT EXISTS (SELECT 1 FROM ended_circular o"
+        " WHERE o.sequence_id = e.sequence_id AND o.to_batch > :reverted)",
+        {"now": batch.id, "reverted": report.reverts},
     ).rowcount
     report.sequences_unreferenced, report.residues_unreferenced = execute(
         "SELECT count(*), coalesce(sum(length), 0) FROM sequences s WHERE s.batch_id = ?"

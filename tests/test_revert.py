@@ -900,3 +900,15 @@ def test_killed_at_any_call_it_is_done_or_not(
         assert untidy(root) == [], call
         assert verified(root).findings == [], call
     assert outcomes == {True, False}
+
+
+def test_a_mark_that_later_batches_gave_and_took_stays_as_they_left_it(
+    cli: Cli, root: Path
+) -> None:
+    assert cli("load", "-n", "n", "--circular", "a", "-", stdin=b">a\nACGT\n").code == 0
+    for batch in (1, 2, 3):  # gone, back, gone
+        assert cli("revert", str(batch)).code == 0
+    with seqarchive.connect(root) as archive:
+        assert not archive.is_circular(sq("ACGT"))
+        cli("revert", "--on-conflict", "keep", "2")
+        assert not archive.is_circular(sq("ACGT"))
