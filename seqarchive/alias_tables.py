@@ -103,9 +103,7 @@ def import_aliases(
         )
         if not dry_run:
             report["batch"] = batch.id
-            writing.committing()
-            batch.commit(report)
-            writing.committed()
+            writing.commit(batch, report)
     return report
 
 
@@ -127,14 +125,10 @@ def retire_aliases(
         Batch(writing.connection, "retire") as batch,
     ):
         for alias in dict.fromkeys(aliases):
-            key = batch.alias_id(alias)
-            if key is None or batch.meaning(key) is None:
+            if not batch.retire(alias):
                 raise NotFound(f"{alias} is not a name of anything; nothing was changed")
-            batch.set_meaning(key, None)
         report["aliases_retired"] = batch.aliases.retired
         if batch.aliases.retired and not dry_run:
             report["batch"] = batch.id
-            writing.committing()
-            batch.commit(report)
-            writing.committed()
+            writing.commit(batch, report)
     return report

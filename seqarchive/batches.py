@@ -303,13 +303,6 @@ class Batch:
             (*key, sequence_id, self.id, self.id, *key, sequence_id),
         ).rowcount
 
-    def alias_id(self, alias: Alias) -> AliasId | None:
-        """An alias as the tables have it; None if its namespace is not there."""
-        found = self.connection.execute(
-            "SELECT id FROM namespaces WHERE name = ? COLLATE NOCASE", (alias.namespace,)
-        ).fetchone()
-        return None if found is None else AliasId(alias.alias, int(found[0]))
-
     def add_aliases(self, namings: Sequence[AliasRow], on_conflict: OnConflict) -> None:
         """Add aliases; counts what became of each in ``aliases``.
 
@@ -367,31 +360,20 @@ class Batch:
         self._end(key, sequence_id, since)
         return naming.sequence_id, self._begin(key, naming.sequence_id)
 
-    def meaning(self, key: AliasId) -> tuple[int, int] | None:
-        """What an alias means now, and since which batch; None if it means nothing."""
-        found: tuple[int, int] | None = self.connection.execute(
-            "SELECT sequence_id, batch_id FROM aliases WHERE alias = ? AND namespace_id = ?", key
+    def retire(self, alias: Alias) -> bool:
+        """Have an alias mean nothing any more; counts it. False if it means nothing now."""
+        found = self.connection.execute(
+            "SELECT a.alias, a.namespace_id, a.sequence_id, a.batch_id FROM aliases a"
+            " JOIN namespaces n ON n.id = a.namespace_id"
+            " WHERE a.alias = ? AND n.name = ? COLLATE NOCASE",
+            (alias.alias, alias.namespace),
         ).fetchone()
-        return found
-
-    def set_meaning(self, key: AliasId, sequence_id: int | None) -> None:
-        """Have an alias mean a sequence, or nothing any more, whatever it meant; counts it."""
-        before = self.meaning(key)
-        if before is None and sequence_id is None:
-            return
-        if before is None:
-            self.aliases.added += 1
-        elif sequence_id is None:
-            self.aliases.retired += 1
-        elif before[0] == sequence_id:
-            self.aliases.known += 1
-            return
-        else:
-            self.aliases.moved += 1
-        if before is not None:
-            self._end(key, *before)
-        if sequence_id is not None:
-            self._begin(key, sequence_id)
+        if found is None:
+            return False
+        name, namespace_id, sequence_id, since = found
+        self._end(AliasId(name, namespace_id), sequence_id, since)
+        self.aliases.retired += 1
+        return True
 
     def _end(self, key: AliasId, sequence_id: int, since: int) -> None:
         self.connection.execute("DELETE FROM aliases WHERE alias = ? AND namespace_id = ?", key)

@@ -99,8 +99,7 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
     unfinished.write_bytes(data)
     make_read_only(unfinished)
     fsync(unfinished)
-    os.replace(unfinished, path)
-    fsync(path.parent)
+    publish_again(unfinished, path)
 
 
 def publish_writable(temporary: Path, final: Path) -> None:
@@ -135,6 +134,17 @@ class Sharing(enum.Enum):
     """Twice on the disk."""
 
 
+def copy(path: Path, other: Path) -> Sharing:
+    """Clone a file, or copy it. The copy may be written to, and is not durable."""
+    with open(path, "rb") as source, open(other, "xb") as target:
+        try:
+            fcntl.ioctl(target, _FICLONE, source.fileno())
+        except OSError:
+            shutil.copyfileobj(source, target, 1 << 20)
+            return Sharing.COPIED
+    return Sharing.CLONED
+
+
 def share(path: Path, other: Path) -> Sharing:
     """Have a read-only file under another name too, as cheaply as the file system can.
 
@@ -150,13 +160,7 @@ def share(path: Path, other: Path) -> Sharing:
             raise
     else:
         return Sharing.LINKED
-    how = Sharing.CLONED
-    with open(path, "rb") as source, open(other, "xb") as target:
-        try:
-            fcntl.ioctl(target, _FICLONE, source.fileno())
-        except OSError:
-            how = Sharing.COPIED
-            shutil.copyfileobj(source, target, 1 << 20)
+    how = copy(path, other)
     make_read_only(other)
     fsync(other)
     return how
@@ -172,19 +176,10 @@ def publish_directory(temporary: Path, final: Path) -> None:
         FileExistsError: ``final`` is taken, and untouched.
     """
     seal_directory(temporary)
-    if os.path.lexists(final):
+    if exists(final):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(final))
     os.rename(temporary, final)
     fsync(final.parent)
-
-
-def copy(path: Path, other: Path) -> None:
-    """Copy a file, or clone it. The copy may be written to, and is not durable."""
-    with open(path, "rb") as source, open(other, "xb") as target:
-        try:
-            fcntl.ioctl(target, _FICLONE, source.fileno())
-        except OSError:
-            shutil.copyfileobj(source, target, 1 << 20)
 
 
 def publish_again(temporary: Path, final: Path) -> None:

@@ -47,7 +47,5 @@ def add_sha256(
         batch.add_sha256(rows)
         batch.keep_sha256()
         report = {"batch": batch.id, "algorithm": "sha256", "added": n_added}
-        writing.committing()
-        batch.commit(report)
-        writing.committed()
+        writing.commit(batch, report)
     return report

@@ -124,9 +124,7 @@ def _change(
         report.seconds = round(time.monotonic() - started, 3)
         if writing is not None and not options.dry_run:
             report.batch = batch.id
-            writing.committing()
-            batch.commit(report.as_dict(), n_records=report.records)
-            writing.committed()
+            writing.commit(batch, report.as_dict(), n_records=report.records)
     return report
 
 

@@ -91,9 +91,7 @@ def reclaim(instance: Instance, *, dry_run: bool = False) -> ReclaimReport:
                 report.bytes_freed -= files.size_bytes + files.fai_bytes + files.gzi_bytes
             _drop(batch)
             report.batch = batch.id
-            writing.committing()
-            batch.commit(report.as_dict())
-            writing.committed()
+            writing.commit(batch, report.as_dict())
             writing.remove_dropped()
     return report
 

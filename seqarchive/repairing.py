@@ -18,7 +18,7 @@ from .identifiers import digest_text
 from .instances import Instance
 from .journal import INDEX_SUFFIXES
 from .shard_writer import ShardFiles
-from .shards import Wrapping, beside, file_sha256
+from .shards import UNWRAPPED, beside, file_sha256
 from .verifying import Finding, Letters, ShardText, fai_line_of, file_problem, hashed, verify
 from .writing import Writing
 
@@ -117,9 +117,7 @@ def _adopt(
                 report.moved_aside += _move_aside(instance, path)
         if report.adopted:
             report.batch = batch.id
-            writing.committing()
-            batch.commit(report.as_dict())
-            writing.committed()
+            writing.commit(batch, report.as_dict())
 
 
 def _adopt_shard(instance: Instance, batch: Batch, path: str) -> bool:
@@ -142,7 +140,7 @@ def _adopt_shard(instance: Instance, batch: Batch, path: str) -> bool:
     if not rows or batch.known_sequences(list(rows)):
         return False
     lines = (
-        Wrapping().fai_line(digest_text(row.digest), row.length, row.offset or 0)
+        UNWRAPPED.fai_line(digest_text(row.digest), row.length, row.offset or 0)
         for row in rows.values()
     )
     indexes = {".fai": "".join(lines).encode("ascii"), ".gzi": Index.of(text.index).to_bytes()}

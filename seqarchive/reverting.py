@@ -81,9 +81,7 @@ def revert(
         )
         if n_changed and not dry_run:
             report.batch = batch.id
-            writing.committing()
-            batch.commit(report.as_dict())
-            writing.committed()
+            writing.commit(batch, report.as_dict())
     return report
 
 

@@ -15,7 +15,7 @@ from . import durable
 from .bgzf import EOF_BLOCK, Index
 from .errors import Corrupt
 from .identifiers import digest_bytes
-from .shards import Wrapping, beside, file_sha256
+from .shards import UNWRAPPED, beside, file_sha256
 
 #: What ``write`` gathers before it asks the system to write.
 _WRITE_BYTES = 1 << 18
@@ -114,7 +114,7 @@ class ShardWriter:
 
     def add_entry(self, name: str, length: int, offset: int) -> None:
         """Enter a written record into the ``.fai``, under its digest."""
-        self._fai.write(Wrapping().fai_line(name, length, offset))
+        self._fai.write(UNWRAPPED.fai_line(name, length, offset))
         self._first_name = self._first_name or name
         self.n_sequences += 1
         self.n_residues += length

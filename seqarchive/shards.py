@@ -49,6 +49,9 @@ class Wrapping(NamedTuple):
         return f"{name}\t{length}\t{offset}\t{bases}\t{bases + 1}\n"
 
 
+#: How our own shards are written.
+UNWRAPPED = Wrapping()
+
 #: Bytes of every header line.
 HEADER_LENGTH = 34
 
@@ -91,8 +94,9 @@ class BlockCache:
 
     def put(self, key: tuple[int, int], block: bytes) -> None:
         """Keep a block, and drop old ones to stay within the bound."""
+        if key not in self._blocks:
+            self._n_bytes += len(block)
         self._blocks[key] = block
-        self._n_bytes += len(block)
         while self._n_bytes > self._max_bytes:
             try:
                 self._n_bytes -= len(self._blocks.pop(next(iter(self._blocks)), b""))

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 from types import TracebackType
+from typing import Any
 
 from . import durable
-from .batches import connect_for_writing, create_database
+from .batches import Batch, connect_for_writing, create_database
 from .errors import Conflict, ReadOnly
 from .instances import Instance
 from .journal import Journal, is_inside
@@ -93,13 +94,14 @@ class Writing:
                 self.journal.remove(path)
             execute("UPDATE dropped_shards SET is_removed = 1 WHERE id = ?", (shard_id,))
 
-    def committing(self) -> None:
-        """Say that the commit is next. If it fails, nobody knows yet what the disk has of it,
-        and what was published stays for the next writer to judge."""
-        self._committing = True
+    def commit(self, batch: Batch, report: dict[str, Any], *, n_records: int = 0) -> None:
+        """Commit a batch: visible and durable on return.
 
-    def committed(self) -> None:
-        """Say that it succeeded."""
+        If it fails, nobody knows yet what the disk has of it, and what was published stays for
+        the next writer to judge.
+        """
+        self._committing = True
+        batch.commit(report, n_records=n_records)
         self._committing = False
 
     def _clean(self, directory: str | None) -> None:

@@ -122,9 +122,7 @@ def import_seqrepo(
         report.sequences_added, report.residues_added = batch.n_sequences, batch.n_residues
         report.conflicts = list(batch.aliases.conflicts)
         report.seconds = round(time.monotonic() - started, 3)
-        writing.committing()
-        batch.commit(report.as_dict())
-        writing.committed()
+        writing.commit(batch, report.as_dict())
     return report
 
 
