@@ -76,6 +76,16 @@ class Instance:
         return self.directory / "manifest.json"
 
     @property
+    def signature(self) -> Path:
+        """The signature of the manifest, if somebody has signed it."""
+        return self.directory / "manifest.json.sig"
+
+    @property
+    def chunks(self) -> Path:
+        """Digests for those who read a snapshot in place."""
+        return self.directory / "chunks.sha256"
+
+    @property
     def is_snapshot(self) -> bool:
         """Whether this is a finished snapshot, in which no byte ever changes."""
         return self.manifest.is_file() and not self.manifest.is_symlink()

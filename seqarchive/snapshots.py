@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import durable
+from .chunks import chunk_table
 from .database import Database, ShardRow
 from .durable import Sharing
 from .errors import Corrupt, SeqArchiveError
@@ -127,6 +129,7 @@ def _fill(
             files.append(ManifestFile(path, file.n_bytes, file.sha256.hex()))
             progress(file.n_bytes)
     report.files = {way.value: number for way, number in ways.items()}
+    files.append(_write(target.chunks, chunk_table(target, tuple(sorted(files)))))
     report.parent = _parent(earlier, archive_id, report.batch)
     manifest = Manifest(
         name=target.name,
@@ -138,13 +141,17 @@ def _fill(
         counts=report.counts,
         files=tuple(sorted(files)),
     )
-    text = manifest.to_bytes()
-    target.manifest.write_bytes(text)
-    durable.make_read_only(target.manifest)
-    durable.fsync(target.manifest)
     report.n_bytes = manifest.n_bytes
-    report.manifest_sha256 = hashlib.sha256(text).hexdigest()
+    report.manifest_sha256 = _write(target.manifest, manifest.to_bytes()).sha256
     return report
+
+
+def _write(path: Path, data: bytes) -> ManifestFile:
+    """A new file, read-only, whose contents are durable on return."""
+    path.write_bytes(data)
+    durable.make_read_only(path)
+    durable.fsync(path)
+    return ManifestFile(path.name, len(data), hashlib.sha256(data).hexdigest())
 
 
 class _File(NamedTuple):

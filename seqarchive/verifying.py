@@ -6,6 +6,7 @@ costs space, not truth, and goes with the next write.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import sqlite3
@@ -20,6 +21,7 @@ from typing import Any, Protocol
 
 from . import schema
 from .bgzf import Index, scan_blocks
+from .chunks import chunk_table
 from .database import Database, SequenceRow, ShardRow, is_database_open
 from .errors import Corrupt, NewerFormat, NotFound, SeqArchiveError
 from .identifiers import Digest, digest_bytes, digest_text
@@ -260,6 +262,8 @@ def _manifest_problems(instance: Instance, database: Database, *, full: bool) ->
     if listed not in (None, sha256):
         yield Finding("changed", name, "it is not the one that releases.json lists")
     yield from _listing_problems(instance, manifest, database, full=full)
+    if full:
+        yield from _chunk_problems(instance, manifest)
     facts = (manifest.archive_id, manifest.batch, dict(manifest.counts))
     if facts != (database.meta().get("archive_id"), database.last_batch(), database.counts()):
         yield Finding("row", name, "it does not describe this database")
@@ -270,7 +274,9 @@ def _listing_problems(
 ) -> Iterator[Finding]:
     """Files that the manifest lists and that are not so, and files that it does not list."""
     said = {file.path: file[1:] for file in manifest.files}
-    there: dict[str, tuple[int, str] | None] = {instance.database.name: None}
+    there: dict[str, tuple[int, str] | None] = dict.fromkeys(
+        (instance.database.name, instance.chunks.name)
+    )
     for shard in database.shards():
         path = f"{instance.journal.name}/{shard.path}"
         there[path] = (shard.size_bytes, shard.sha256.hex())
@@ -290,10 +296,16 @@ def _listing_problems(
         path = file.relative_to(instance.directory).as_posix()
         if (
             path not in said
-            and path != instance.manifest.name
+            and path not in (instance.manifest.name, instance.signature.name)
             and (file.is_symlink() or not file.is_dir())
         ):
             yield Finding("foreign", path, "nothing that belongs here")
+
+
+def _chunk_problems(instance: Instance, manifest: Manifest) -> Iterator[Finding]:
+    with contextlib.suppress(OSError):  # what is not there has been said already
+        if instance.chunks.read_bytes() != chunk_table(instance, manifest.files):
+            yield Finding("changed", instance.chunks.name, "not the digests of the files")
 
 
 # --- shards -----------------------------------------------------------------------------------

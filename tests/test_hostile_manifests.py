@@ -9,6 +9,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,7 @@ _files = st.dictionaries(
 _manifests = st.builds(
     Manifest,
     name=_names,
-    created=st.datetimes().map(
+    created=st.datetimes(max_value=datetime(8999, 12, 31)).map(
         lambda time: f"{time.year:04}-{time:%m-%dT%H:%M:%S}.{time.microsecond:06}Z"
     ),
     archive_id=_printable,

@@ -176,7 +176,10 @@ def test_a_snapshot_has_the_files_of_one_state_as_hard_links(loaded: Path) -> No
     report = json_of(loaded, "snapshot", "r1")
     assert report["files"] == {"linked": 6}
     found = files_of(loaded / "r1")
-    assert found.keys() == named_files(loaded / "r1" / "aliases.sqlite3") | {"manifest.json"}
+    assert found.keys() == named_files(loaded / "r1" / "aliases.sqlite3") | {
+        "manifest.json",
+        "chunks.sha256",
+    }
     assert named_files(loaded / "r1" / "aliases.sqlite3") == named_files(master / "aliases.sqlite3")
     for path, file in found.items():
         status = file.lstat()
@@ -247,7 +250,7 @@ def test_the_manifest_has_the_size_and_sha256_of_every_file(loaded: Path) -> Non
         if path != "manifest.json"
     ]
     assert manifest["files"] == expected
-    assert len(expected) == 10
+    assert len(expected) == 11
     with closing(sqlite3.connect(loaded / "r2" / "aliases.sqlite3")) as connection:
         one = connection.execute
         meta = dict(one("SELECT key, value FROM meta"))
@@ -336,7 +339,11 @@ def rewrite(snapshot: Path, change: Callable[[bytes], bytes]) -> None:
 def test_where_there_is_no_archive_yet_a_snapshot_is_empty(root: Path, cli: Cli) -> None:
     result = cli("snapshot", "empty")
     assert (result.code, result.err) == (0, "")
-    assert files_of(root / "empty").keys() == {"aliases.sqlite3", "manifest.json"}
+    assert files_of(root / "empty").keys() == {
+        "aliases.sqlite3",
+        "chunks.sha256",
+        "manifest.json",
+    }
     assert (manifest_of(root, "empty")["batch"], manifest_of(root, "empty")["parent"]) == (0, None)
     assert cli("--instance", "empty", "verify", "--full").code == 0
     with seqarchive.connect(root, "empty") as archive:
@@ -359,8 +366,9 @@ def test_a_snapshot_of_a_snapshot_has_its_state_and_its_shards_alone(
         old["batch"], old["counts"], old["archive_id"],
     )  # fmt: skip
     assert new["parent"] == "r1"  # r2 holds more
-    assert [file for file in new["files"] if file["path"] != "aliases.sqlite3"] == [
-        file for file in old["files"] if file["path"] != "aliases.sqlite3"
+    own = {"aliases.sqlite3", "chunks.sha256"}
+    assert [file for file in new["files"] if file["path"] not in own] == [
+        file for file in old["files"] if file["path"] not in own
     ]
     for path, file in files_of(loaded / "again").items():
         if path.startswith("sequences/"):
@@ -436,7 +444,7 @@ def test_modes_follow_the_umask_less_all_rights_to_write(root: Path, mask: int) 
     for arguments in (["load", "-n", "t", str(file)], ["snapshot", "r1"]):
         subprocess.run([*command, *arguments], check=True, capture_output=True, umask=mask)
     some = [root / "r1", *(root / "r1").rglob("*")]
-    assert len(some) == 10
+    assert len(some) == 11
     for path in some:
         expected = (0o555 if path.is_dir() else 0o444) & ~mask
         assert stat.S_IMODE(path.stat().st_mode) == expected, path
@@ -1614,3 +1622,38 @@ def test_an_instance_says_whether_it_is_a_snapshot(published: Path) -> None:
     assert not Instance(published).is_snapshot
     (published / "plain").mkdir()
     assert not Instance(published, "plain").is_snapshot
+
+
+def test_the_digests_of_chunks_are_those_of_the_database_and_of_the_indexes(
+    loaded: Path,
+) -> None:
+    seqarchive.connect(loaded).snapshot("r1")
+    expected = b""
+    for path in sorted(p for p in (loaded / "r1").rglob("*") if p.is_file()):
+        if path.name == "aliases.sqlite3" or path.suffix == ".gzi":
+            data = path.read_bytes()
+            for at in range(0, len(data), 32_768):
+                expected += hashlib.sha256(data[at : at + 32_768]).digest()[:16]
+    assert (loaded / "r1" / "chunks.sha256").read_bytes() == expected
+    assert len(expected) > 16 * 4
+
+
+def test_full_verification_sees_wrong_digests_of_chunks(loaded: Path, cli: Cli) -> None:
+    seqarchive.connect(loaded).snapshot("r1")
+    path = loaded / "r1" / "chunks.sha256"
+    data = bytearray(path.read_bytes())
+    data[5] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    # Somebody who makes the manifest fit.
+    manifest = json.loads((loaded / "r1" / "manifest.json").read_bytes())
+    for file in manifest["files"]:
+        if file["path"] == path.name:
+            file["sha256"] = hashlib.sha256(data).hexdigest()
+    (loaded / "r1" / "manifest.json").chmod(0o644)
+    (loaded / "r1" / "manifest.json").write_text(json.dumps(manifest))
+    (loaded / "releases.json").unlink()
+    assert cli("--instance", "r1", "verify").code == 0
+    found = cli("--instance", "r1", "verify", "--full")
+    assert found.code == 6
+    assert "chunks.sha256: not the digests of the files" in found.out

@@ -1,0 +1,73 @@
+"""A directory as a source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+
+from ..errors import NotFound, SourceError
+from .base import CHUNK, Interrupted, Stream, gathered
+
+#: A file, not a link out of the tree, nor a FIFO that never answers.
+_SAFELY = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class DirectorySource:
+    """A directory, which may be on a disk that comes and goes."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path).absolute()
+
+    @property
+    def address(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    def _open(self, path: str) -> int:
+        where = self.path / path
+        try:
+            fd = os.open(where, _SAFELY)
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"{where}: no such file") from None
+        except OSError as error:
+            raise SourceError(f"{where}: {error.strerror}") from None
+        return fd
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """A whole file."""
+        with self.stream(path) as (_, chunks):
+            return gathered(chunks, max_bytes, str(self.path / path))
+
+    def read_range(self, path: str, start: int, end: int) -> bytes:
+        """The bytes ``[start, end)`` of a file."""
+        fd = self._open(path)
+        try:
+            found = os.pread(fd, end - start, start)
+        except OSError as error:
+            raise Interrupted(f"{self.path / path}: {error.strerror}") from None
+        finally:
+            os.close(fd)
+        if len(found) != end - start:
+            raise SourceError(f"{self.path / path} ends before byte {end:,}")
+        return found
+
+    @contextmanager
+    def stream(self, path: str, start: int = 0) -> Iterator[Stream]:
+        """A file from ``start`` on."""
+        fd = self._open(path)
+        with open(fd, "rb", buffering=0) as file:
+            file.seek(start)
+            yield Stream(start, self._chunks(file, path))
+
+    def _chunks(self, file: FileIO, path: str) -> Iterator[bytes]:
+        try:
+            while chunk := file.read(CHUNK):
+                yield chunk
+        except OSError as error:
+            raise Interrupted(f"{self.path / path}: {error.strerror}") from None
+
+    def close(self) -> None:
+        """Nothing is kept open."""

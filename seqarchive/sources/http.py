@@ -1,0 +1,219 @@
+"""A web server as a source: any that serves files."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+
+import requests
+import urllib3
+
+from ..errors import NotFound, SourceError
+from ..version import __version__
+from .base import CHUNK, Interrupted, Stream, gathered, in_time
+
+#: Seconds to connect, and between two bytes.
+_TIMEOUTS = (10.0, 30.0)
+
+#: Connections to one server, for as many threads.
+_CONNECTIONS = 16
+
+#: How long a server may ask us to wait.
+_LONGEST_WAIT = 60.0
+
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(?:\d{1,19}|\*)\Z", re.ASCII)
+
+
+class _Session(requests.Session):
+    """Follows redirects, but not from ``https`` to what anybody on the way can read and change."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Where a redirect leads to, if it is one."""
+        target = super().get_redirect_target(resp)
+        if target is not None:
+            scheme = urlsplit(urljoin(resp.url, target)).scheme
+            if scheme not in ("https", urlsplit(resp.url).scheme):
+                raise requests.exceptions.InvalidSchema(f"a redirect to {scheme}:")
+        return target
+
+
+class HttpSource:
+    """A tree of files on a web server.
+
+    Args:
+        url: Of the tree. Name and password in it are used, and not shown.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SourceError(f"{url!r} is not the address of a web server")
+        if parts.query or parts.fragment:
+            raise SourceError(f"{url!r}: an address of files has neither '?' nor '#'")
+        self._url = urlunsplit(parts).rstrip("/")
+        self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+        self._lock = threading.Lock()
+        self._session: _Session | None = None
+        self._pid = 0
+
+    def __reduce__(self) -> tuple[type[HttpSource], tuple[str]]:
+        return type(self), (self._url,)
+
+    @property
+    def address(self) -> str:
+        """The URL."""
+        return self._address.rstrip("/")
+
+    def _where(self, path: str) -> str:
+        return f"{self.address}/{path}"
+
+    def _connections(self) -> _Session:
+        with self._lock:
+            if self._session is None or self._pid != os.getpid():  # a fork shares no connection
+                self._session, self._pid = _Session(), os.getpid()
+                adapter = requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS)
+                self._session.mount("http://", adapter)
+                self._session.mount("https://", adapter)
+                self._session.max_redirects = 5
+                self._session.headers.update(
+                    # A proxy that compresses what is compressed already only costs ranges.
+                    {"User-Agent": f"seqarchive/{__version__}", "Accept-Encoding": "identity"}
+                )
+            return self._session
+
+    @contextmanager
+    def _get(self, path: str, headers: dict[str, str]) -> Iterator[requests.Response]:
+        url = f"{self._url}/{quote(path)}"
+        where = self._where(path)
+        try:
+            response = self._connections().get(url, headers=headers, stream=True, timeout=_TIMEOUTS)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise Interrupted(f"{where}: {_reason(error)}") from None
+        except requests.RequestException as error:
+            raise SourceError(f"{where}: {_reason(error)}") from None
+        with response:
+            _check_status(response, where)
+            yield response
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """A whole file."""
+        with self._get(path, {}) as response:
+            if response.status_code != 200:
+                raise SourceError(f"{self._where(path)}: status {response.status_code}")
+            chunks = _body(response, self._where(path))
+            found = gathered(chunks, max_bytes, self._where(path))
+            _check_length(response, len(found), self._where(path))
+            return found
+
+    def read_range(self, path: str, start: int, end: int) -> bytes:
+        """The bytes ``[start, end)`` of a file."""
+        where = self._where(path)
+        with self._get(path, {"Range": f"bytes={start}-{end - 1}"}) as response:
+            if response.status_code != 206:
+                raise SourceError(
+                    f"{where}: the server does not answer requests for ranges; it can be used "
+                    "with `seqarchive pull`"
+                )
+            if _range_of(response) != (start, end):
+                raise SourceError(
+                    f"{where}: asked for bytes {start}-{end - 1}, the answer says "
+                    f"{response.headers.get('Content-Range', 'nothing')[:60]!r}"
+                )
+            found = gathered(_body(response, where), end - start, where)
+            if len(found) != end - start:
+                raise Interrupted(f"{where}: {len(found):,} bytes of {end - start:,}")
+            return found
+
+    @contextmanager
+    def stream(self, path: str, start: int = 0) -> Iterator[Stream]:
+        """A file from ``start`` on; from its beginning if the server knows no ranges."""
+        where = self._where(path)
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        with self._get(path, headers) as response:
+            if response.status_code == 206:
+                found = _range_of(response)
+                if found is None or found[0] != start:
+                    raise SourceError(f"{where}: another range than the one asked for")
+                begin = start
+            else:
+                begin = 0
+            yield Stream(begin, _body(response, where))
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._session is not None and self._pid == os.getpid():
+                self._session.close()
+            self._session = None
+
+
+def _check_status(response: requests.Response, where: str) -> None:
+    status = response.status_code
+    message = f"{where}: the server says {status} {(response.reason or '')[:60]}".rstrip()
+    if status in (404, 410):
+        raise NotFound(f"{where}: no such file on the server")
+    if status in _TRANSIENT:
+        wait = _wait(response.headers.get("Retry-After", ""))
+        raise Interrupted(message, retry_after=wait)
+    if status not in (200, 206):
+        raise SourceError(message)
+    if response.headers.get("Content-Encoding", "identity") not in ("", "identity"):
+        raise SourceError(f"{where}: the server compresses what it should give as it is")
+
+
+def _wait(text: str) -> float:
+    """Seconds that ``Retry-After`` asks for, as a number or as a date."""
+    try:
+        if text.isdigit():
+            seconds = float(text[:9])
+        else:
+            seconds = (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+    return min(max(seconds, 0.0), _LONGEST_WAIT)
+
+
+def _range_of(response: requests.Response) -> tuple[int, int] | None:
+    match = _CONTENT_RANGE.match(response.headers.get("Content-Range", ""))
+    return None if match is None else (int(match[1]), int(match[2]) + 1)
+
+
+def _body(response: requests.Response, where: str) -> Iterator[bytes]:
+    def chunks() -> Iterator[bytes]:
+        try:
+            # As it comes: what ``requests`` would decompress could be a bomb.
+            yield from response.raw.stream(CHUNK, decode_content=False)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Interrupted(f"{where}: {_reason(error)}") from None
+
+    return in_time(chunks(), where)
+
+
+def _check_length(response: requests.Response, n_bytes: int, where: str) -> None:
+    said = response.headers.get("Content-Length", "")
+    if said.isdigit() and int(said) != n_bytes:
+        raise Interrupted(f"{where}: {n_bytes:,} bytes of {int(said):,}")
+
+
+def _reason(error: Exception) -> str:
+    """The innermost reason, without addresses of objects and without URLs."""
+    inner: BaseException = error
+    while True:
+        reason = getattr(inner, "reason", None)
+        following = reason if isinstance(reason, BaseException) else None
+        if following is None and inner.args and isinstance(inner.args[0], BaseException):
+            following = inner.args[0]
+        if following is None:
+            break
+        inner = following
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror
+    text = str(inner).rpartition(": ")[2] or type(inner).__name__
+    return text[:200]

@@ -1,0 +1,181 @@
+"""A bucket as a source and as a destination: any endpoint that speaks S3.
+
+Credentials, region and endpoint are what boto3 finds (``AWS_PROFILE``, ``AWS_ENDPOINT_URL``, ...);
+without credentials, requests are not signed, which is how public buckets are read.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import boto3
+import botocore
+import botocore.config
+import botocore.exceptions
+
+from ..errors import Conflict, NotFound, SourceError
+from .base import CHUNK, Interrupted, Stream, gathered, in_time
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_CONNECTIONS = 16
+_MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
+_TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+_TRANSIENT = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout"})
+
+
+class S3Source:
+    """A tree of objects under a prefix of a bucket.
+
+    Args:
+        url: ``s3://bucket/prefix``.
+    """
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
+            raise SourceError(f"{url!r} is not the address of a bucket (s3://bucket/prefix)")
+        self._url = url.rstrip("/")
+        self._bucket = parts.netloc
+        self._prefix = parts.path.strip("/")
+        self._lock = threading.Lock()
+        self._client: S3Client | None = None
+        self._pid = 0
+
+    def __reduce__(self) -> tuple[type[S3Source], tuple[str]]:
+        return type(self), (self._url,)
+
+    @property
+    def address(self) -> str:
+        """The URL."""
+        return self._url
+
+    def _key(self, path: str) -> str:
+        return f"{self._prefix}/{path}" if self._prefix else path
+
+    def _connections(self) -> S3Client:
+        with self._lock:
+            if self._client is None or self._pid != os.getpid():  # a fork shares no connection
+                self._client, self._pid = _client(), os.getpid()
+            return self._client
+
+    @contextmanager
+    def _asking(self, path: str) -> Iterator[S3Client]:
+        """The client; its errors become ours."""
+        where = f"{self._url}/{path}"
+        try:
+            yield self._connections()
+        except botocore.exceptions.ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code", ""))
+            message = f"{where}: the bucket says {code}"
+            if code in _MISSING:
+                raise NotFound(f"{where}: no such object") from None
+            if code in _TAKEN:
+                raise Conflict(f"{where} is there already") from None
+            raise (Interrupted if code in _TRANSIENT else SourceError)(message) from None
+        except (
+            botocore.exceptions.HTTPClientError,
+            botocore.exceptions.IncompleteReadError,
+            botocore.exceptions.ResponseStreamingError,
+        ) as error:
+            raise Interrupted(f"{where}: {type(error).__name__}") from None
+        except (botocore.exceptions.BotoCoreError, boto3.exceptions.Boto3Error) as error:
+            raise SourceError(f"{where}: {error}") from None
+
+    def _chunks(self, body: Any, path: str) -> Iterator[bytes]:
+        def chunks() -> Iterator[bytes]:
+            with self._asking(path):
+                yield from body.iter_chunks(CHUNK)
+
+        return in_time(chunks(), f"{self._url}/{path}")
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """A whole object."""
+        with self.stream(path) as (_, chunks):
+            return gathered(chunks, max_bytes, f"{self._url}/{path}")
+
+    def read_range(self, path: str, start: int, end: int) -> bytes:
+        """The bytes ``[start, end)`` of an object."""
+        where = f"{self._url}/{path}"
+        with self._asking(path) as client:
+            answer = client.get_object(
+                Bucket=self._bucket, Key=self._key(path), Range=f"bytes={start}-{end - 1}"
+            )
+            said = answer.get("ContentRange", "").partition("/")[0]
+            if said != f"bytes {start}-{end - 1}":
+                raise SourceError(f"{where}: asked for bytes {start}-{end - 1}, got {said!r}")
+        found = gathered(self._chunks(answer["Body"], path), end - start, where)
+        if len(found) != end - start:
+            raise Interrupted(f"{where}: {len(found):,} bytes of {end - start:,}")
+        return found
+
+    @contextmanager
+    def stream(self, path: str, start: int = 0) -> Iterator[Stream]:
+        """An object from ``start`` on."""
+        more: dict[str, Any] = {"Range": f"bytes={start}-"} if start else {}
+        with self._asking(path) as client:
+            answer = client.get_object(Bucket=self._bucket, Key=self._key(path), **more)
+            begin = start if answer.get("ContentRange", "").startswith(f"bytes {start}-") else 0
+        try:
+            yield Stream(begin, self._chunks(answer["Body"], path))
+        finally:
+            answer["Body"].close()
+
+    def put_file(self, path: str, file: str, sha256: str) -> None:
+        """Upload a file, in parts if it is large; whole or not at all."""
+        with self._asking(path) as client:
+            client.upload_file(
+                file, self._bucket, self._key(path), ExtraArgs={"Metadata": {"sha256": sha256}}
+            )
+
+    def put_bytes(self, path: str, data: bytes, *, only_new: bool = False) -> None:
+        """Write an object; only if there is none of this name, if asked."""
+        condition: dict[str, Any] = {"IfNoneMatch": "*"} if only_new else {}
+        with self._asking(path) as client:
+            client.put_object(Bucket=self._bucket, Key=self._key(path), Body=data, **condition)
+
+    def copy(self, path: str, other: str) -> None:
+        """Have the store itself copy an object, in parts if it is large."""
+        with self._asking(other) as client:
+            client.copy(
+                {"Bucket": self._bucket, "Key": self._key(path)}, self._bucket, self._key(other)
+            )
+
+    def sha256_of(self, path: str, n_bytes: int) -> str | None:
+        """What ``put_file`` noted of an object of this size."""
+        try:
+            with self._asking(path) as client:
+                found = client.head_object(Bucket=self._bucket, Key=self._key(path))
+        except NotFound:
+            return None
+        return found["Metadata"].get("sha256") if found["ContentLength"] == n_bytes else None
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._client is not None and self._pid == os.getpid():
+                self._client.close()
+            self._client = None
+
+
+def _client() -> S3Client:
+    session = boto3.session.Session()
+    config = botocore.config.Config(
+        max_pool_connections=_CONNECTIONS,
+        connect_timeout=10,
+        read_timeout=30,
+        retries={"mode": "standard", "max_attempts": 4},
+        # Many endpoints other than Amazon's do not know the checksums that newer clients add.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        signature_version=None if session.get_credentials() else botocore.UNSIGNED,
+    )
+    region = None if session.region_name else "us-east-1"
+    client: S3Client = session.client("s3", config=config, region_name=region)
+    return client
