@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import overload
 
 from .archive import Archive, open_archive
+from .errors import SourceError
 from .several import Archives
+from .sources import is_remote
 
 Uri = str | os.PathLike[str]
 Uris = list[Path] | list[str] | tuple[Uri, ...]
@@ -31,9 +33,11 @@ def connect(
     """Open an archive for reading (and loading, if it is a writable ``master``).
 
     Args:
-        uri: Directory of an archive, or of one of its instances; also as ``file:///``. Several of
-            them are read together, and the first is the one that is written.
-        instance: ``master`` (the default), the name of a snapshot, or ``latest``.
+        uri: Directory of an archive, or of one of its instances; also as ``file:///``. Or
+            ``http(s)://`` or ``s3://``, of a published snapshot or of a root with some: it is read
+            where it is. Several of them are read together, and the first is written.
+        instance: ``master`` (the default), the name of a snapshot, or ``latest`` (the default of
+            what is published).
         at: Read it as it was then: after a batch (7), in a snapshot (its name), at the end of a
             day (``2024-06-01``) or at a time (``2024-06-01T12:00:00Z``).
 
@@ -42,5 +46,18 @@ def connect(
         SourceError: A kind of address that is not understood.
     """
     if isinstance(uri, (str, os.PathLike)):
+        return _connect(uri, instance, at)
+    return Archives([_connect(one, instance, at) for one in uri])
+
+
+def _connect(uri: Uri, instance: str | None, at: int | str | None) -> Archive:
+    if not is_remote(uri):
         return open_archive(uri, instance, at=at)
-    return Archives([open_archive(one, instance, at=at) for one in uri])
+    try:
+        from .remote.reading import RemoteArchive  # noqa: PLC0415  (an optional extra)
+    except ImportError:
+        raise SourceError(
+            f"{uri}: to read in place, apsw is needed; install it with "
+            "`pip install 'seqarchive[remote]'`, or `seqarchive pull` the snapshot"
+        ) from None
+    return RemoteArchive(os.fspath(uri), instance, at=at)

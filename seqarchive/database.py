@@ -148,6 +148,9 @@ class Database:
         if not path.is_file():
             raise NotFound(f"there is no database {path}")
         self._path = path
+        self._start(frozen=frozen, at=at)
+
+    def _start(self, *, frozen: bool, at: int | None) -> None:
         self._is_frozen = frozen
         self.at = at
         """The last batch that is seen; None for whatever is the last."""
@@ -297,6 +300,10 @@ class Database:
         """Whether SHA-256 digests are kept in this archive."""
         found = self.connection.execute("SELECT 1 FROM meta WHERE key = 'sha256'").fetchone()
         return found is not None
+
+    def kept_digests(self) -> list[str]:
+        """The digests that are kept of every sequence."""
+        return ["sha512t24u", "md5", "sha1"] + (["sha256"] if self.keeps_sha256() else [])
 
     def aliases_of(self, sequence_id: int) -> list[Alias]:
         """The current aliases of a sequence, sorted."""
@@ -595,11 +602,20 @@ def _close(handle: list[sqlite3.Connection]) -> None:
         connection.close()
 
 
+def require_ours(connection: sqlite3.Connection) -> None:
+    """Raise unless a connection is one to a database of seqarchive that can be read.
+
+    Raises:
+        NewerFormat, SeqArchiveError: As for ``schema.version_of``; also for an empty one.
+    """
+    if schema.version_of(connection) == 0:
+        raise SeqArchiveError("the database is empty")
+
+
 def _connect(uri: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
     try:
-        if schema.version_of(connection) == 0:
-            raise SeqArchiveError("the database is empty")
+        require_ours(connection)
     except BaseException:
         connection.close()
         raise

@@ -15,6 +15,7 @@ import os
 import shutil
 import socket
 import stat
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +101,19 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
     make_read_only(unfinished)
     fsync(unfinished)
     publish_again(unfinished, path)
+
+
+def write_loosely(path: Path, data: bytes) -> None:
+    """Have a file with these contents that may be lost: nothing here waits for the disk, and
+    after a power cut it may be there and damaged. Two who write it at once do no harm."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    try:
+        unfinished.write_bytes(data)
+        os.replace(unfinished, path)
+    except OSError:
+        remove(unfinished)
+        raise
 
 
 def publish_writable(temporary: Path, final: Path) -> None:

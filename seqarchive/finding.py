@@ -9,7 +9,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .database import Database, Location, Meaning
 from .errors import Ambiguous, BadName, Corrupt, NotFound
@@ -21,7 +21,6 @@ from .identifiers import (
     parse_alias,
     qualified_key,
 )
-from .instances import Instance
 
 #: Identifiers whose place a thread remembers until the next commit.
 _REMEMBERED = 50_000
@@ -46,15 +45,14 @@ class _Memory:
 
 
 class Finder:
-    """Finds sequences of an instance. May be shared between threads and across a fork.
+    """Finds sequences in a database. May be shared between threads and across a fork.
 
     Args:
-        at: As they were after this batch; None for the last one.
+        open_database: Opens it, for one thread of one process.
     """
 
-    def __init__(self, instance: Instance, at: int | None = None) -> None:
-        self._instance = instance
-        self._at = at
+    def __init__(self, open_database: Callable[[], Database]) -> None:
+        self._open_database = open_database
         self._local = threading.local()
         self._databases: weakref.WeakSet[Database] = weakref.WeakSet()
         self._memory()
@@ -75,7 +73,7 @@ class Finder:
         try:
             memory: _Memory = self._local.memory
         except AttributeError:
-            database = Database.of(self._instance, self._at)
+            database = self._open_database()
             self._databases.add(database)
             memory = self._local.memory = _Memory(database)
         if memory.database.is_unguarded:

@@ -32,18 +32,23 @@ def batch_at(instance: Instance, moment: int | str) -> int:
         BadName: Nothing of these.
     """
     with closing(Database.of(instance)) as database:
-        last = database.last_batch()
         if isinstance(moment, str):
             snapshot = _snapshot(instance, moment)
             if snapshot is not None:
                 moment = _batch_of(snapshot, database)
-        match = _BATCH.match(moment) if isinstance(moment, str) else None
-        number = int(match[1]) if match is not None else moment
-        if isinstance(number, int):
-            if not 0 <= number <= last:
-                raise NotFound(f"there is no batch {number}; the last one is {last}")
-            return number
-        return database.last_batch(until=_time(number))
+        return batch_in(database, moment)
+
+
+def batch_in(database: Database, moment: int | str) -> int:
+    """The last batch of a moment that is no snapshot; otherwise like ``batch_at``."""
+    last = database.last_batch()
+    match = _BATCH.match(moment) if isinstance(moment, str) else None
+    number = int(match[1]) if match is not None else moment
+    if isinstance(number, int):
+        if not 0 <= number <= last:
+            raise NotFound(f"there is no batch {number}; the last one is {last}")
+        return number
+    return database.last_batch(until=_time(number))
 
 
 def _snapshot(instance: Instance, name: str) -> Instance | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import namespaces
 from .bgzf import BLOCK_SIZE
-from .database import Database, Location, Meaning
+from .database import Database, Location, Meaning, ShardRow
 from .errors import Ambiguous, BadInterval, Corrupt, DigestMismatch, NotFound
 from .finding import Finder
 from .identifiers import (
@@ -36,7 +36,14 @@ from .letters import letters_in
 from .manifests import snapshots_in
 from .moments import batch_at
 from .sequences import ArchivedSequence
-from .shards import HEADER_LENGTH, BlockCache, OpenShards, ShardReader, header_line
+from .shards import (
+    HEADER_LENGTH,
+    AnyShard,
+    BlockCache,
+    OpenShards,
+    ShardReader,
+    header_line,
+)
 from .usage import usage_of
 
 if TYPE_CHECKING:
@@ -72,29 +79,45 @@ class ArchiveReader:
         *,
         at: int | str | None = None,
     ) -> None:
-        self.instance = Instance.at(Path(root).absolute(), instance)
-        self.instance.require()
-        self.at = None if at is None else batch_at(self.instance, at)
+        self._instance = Instance.at(Path(root).absolute(), instance)
+        self._instance.require()
+        self.at = None if at is None else batch_at(self._instance, at)
         """The last batch that is seen; None for whatever is the last."""
-        self._finder = Finder(self.instance, self.at)
+        # Not methods: an archive in a cycle would keep its files open after its last use.
+        self._begin(
+            Finder(partial(Database.of, self._instance, self.at)),
+            partial(_open_shard, self._instance),
+        )
+
+    def _begin(
+        self, finder: Finder, open_shard: Callable[[ShardRow, BlockCache], AnyShard]
+    ) -> None:
+        self._finder = finder
         self._shards = OpenShards(
-            # Not a method: an archive in a cycle would keep its files open after its last use.
-            partial(_open_shard, self._finder, self.instance),
-            _OPEN_SHARDS,
-            _CACHE_BYTES,
+            partial(_open_by_number, finder, open_shard), _OPEN_SHARDS, _CACHE_BYTES
         )
         self._checked: set[int] = set()
+
+    @property
+    def instance(self) -> Instance:
+        """The directories of the instance."""
+        return self._instance
+
+    @property
+    def address(self) -> str:
+        """Where it is read from."""
+        return str(self._instance.directory)
 
     @classmethod
     def of(cls, instance: Instance, at: int | str | None = None) -> Self:
         """An instance, open for reading."""
         return cls(instance.root, instance.name, at=at)
 
-    def __reduce__(self) -> tuple[Callable[..., ArchiveReader], tuple[Path, str]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return partial(type(self), at=self.at), (self.instance.root, self.instance.name)
 
     def __repr__(self) -> str:
-        return f"<seqarchive.{type(self).__name__} {self.instance.directory}>"
+        return f"<seqarchive.{type(self).__name__} {self.address}>"
 
     def __enter__(self) -> Self:
         return self
@@ -474,8 +497,7 @@ class ArchiveReader:
             "own_bytes": usage[self.instance.name].own,
             "real_bytes_of_all": total,
             "namespaces": dict(database.namespaces()),
-            "digests": ["sha512t24u", "md5", "sha1"]
-            + (["sha256"] if database.keeps_sha256() else []),
+            "digests": database.kept_digests(),
         }
 
     def history(self, alias: str | Alias) -> list[Meaning]:
@@ -510,12 +532,19 @@ def instance_directories(instance: Instance) -> dict[str, Path]:
     return {**found, instance.name: instance.directory}
 
 
-def _open_shard(
-    finder: Finder, instance: Instance, shard_id: int, cache: BlockCache
-) -> ShardReader:
+def _open_by_number(
+    finder: Finder,
+    open_shard: Callable[[ShardRow, BlockCache], AnyShard],
+    shard_id: int,
+    cache: BlockCache,
+) -> AnyShard:
     row = finder.database.shard(shard_id)
     if not is_inside(row.path):
         raise Corrupt(f"the path of shard {shard_id} cannot be one; run `seqarchive verify`")
+    return open_shard(row, cache)
+
+
+def _open_shard(instance: Instance, row: ShardRow, cache: BlockCache) -> ShardReader:
     return ShardReader(
         instance.journal / row.path,
         row.id,

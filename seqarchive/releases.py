@@ -8,13 +8,14 @@ from the snapshots by whoever changes these, under a lock of their own: loading 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import NoneType, TracebackType
 from typing import Any, NamedTuple
 
 from . import durable
-from .errors import Conflict, Corrupt, NewerFormat, NotFound, ReadOnly
+from .errors import BadName, Conflict, Corrupt, NewerFormat, NotFound, ReadOnly
 from .instances import LATEST, MASTER, Instance
 from .manifests import Found, read_manifest, snapshots_in
 
@@ -212,6 +213,57 @@ def named_place(root: Path, name: str) -> Instance:
     return instance
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What the ``releases.json`` of somebody else says."""
+
+    latest: str | None
+    rows: dict[str, dict[str, Any]]
+    """By name, the oldest first, each with the keys of ``releases.json``."""
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> Listing:
+        """Read a list that anybody may have written.
+
+        Raises:
+            Corrupt: It is not one. NewerFormat: It has a version that is not known here.
+        """
+        try:
+            document = json.loads(data)
+            found_format, version = document["format"], document["version"]
+            if type(version) is int and found_format == FORMAT and version > VERSION:
+                raise NewerFormat(_newer(where, version))
+            if found_format != FORMAT or version != VERSION:
+                raise ValueError("another format")
+            rows = {}
+            for row in document["releases"]:
+                if not _is_row(row):
+                    raise ValueError("a row that cannot be")
+                rows[Instance(Path(), row["name"]).name] = row
+            latest = document["latest"]
+            if latest is not None and latest not in rows:
+                raise ValueError(f"latest is {latest!r}, which is not listed")
+        except (ValueError, KeyError, TypeError, RecursionError, BadName) as error:
+            raise Corrupt(f"{where} is not a list of releases ({error})") from None
+        return cls(latest, rows)
+
+
+def _newer(where: str, version: int) -> str:
+    return (
+        f"{where} has version {version}, this seqarchive knows {VERSION}; "
+        "install a newer seqarchive"
+    )
+
+
+def _is_row(row: object) -> bool:
+    return (
+        isinstance(row, dict)
+        and row.keys() == _FIELDS.keys()
+        and all(isinstance(row[name], kind) for name, kind in _FIELDS.items())
+        and all(value.isprintable() for value in row.values() if isinstance(value, str))
+    )
+
+
 def _document(root: Path) -> dict[str, Any]:
     """``releases.json``, as far as it can be read."""
     try:
@@ -224,10 +276,7 @@ def _document(root: Path) -> dict[str, Any]:
 def _require_known_version(root: Path) -> None:
     version = _document(root).get("version")
     if type(version) is int and version > VERSION:
-        raise NewerFormat(
-            f"{root / INDEX} has version {version}, this seqarchive knows {VERSION}; "
-            "install a newer seqarchive"
-        )
+        raise NewerFormat(_newer(str(root / INDEX), version))
 
 
 def _listed(root: Path) -> dict[str, dict[str, Any]]:
@@ -235,11 +284,7 @@ def _listed(root: Path) -> dict[str, dict[str, Any]]:
     rows = _document(root).get("releases")
     found = {}
     for row in rows if isinstance(rows, list) else ():
-        if (
-            isinstance(row, dict)
-            and row.keys() == _FIELDS.keys()
-            and all(isinstance(row[name], kind) for name, kind in _FIELDS.items())
-        ):
+        if _is_row(row):
             found[row["name"]] = row
     return found
 

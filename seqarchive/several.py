@@ -41,9 +41,7 @@ class Archives:
         return type(self), (self.archives,)
 
     def __repr__(self) -> str:
-        return (
-            f"<seqarchive.Archives {', '.join(str(a.instance.directory) for a in self.archives)}>"
-        )
+        return f"<seqarchive.Archives {', '.join(archive.address for archive in self.archives)}>"
 
     def __enter__(self) -> Self:
         return self
@@ -75,9 +73,7 @@ class Archives:
         if not found:
             raise missing[0]
         if len(found) > 1:
-            names = [
-                f"SQ.{digest} in {archive.instance.directory}" for digest, archive in found.items()
-            ]
+            names = [f"SQ.{digest} in {archive.address}" for digest, archive in found.items()]
             raise Ambiguous(
                 f"{identifier!r} means different sequences: {', '.join(names)}",
                 [f"ga4gh:SQ.{digest}" for digest in found],

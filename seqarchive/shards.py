@@ -17,7 +17,7 @@ import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .bgzf import Index, inflate_block
 from .errors import Corrupt
@@ -42,6 +42,23 @@ class Wrapping(NamedTuple):
     def text_length(self, length: int) -> int:
         """Bytes of the text of some residues, without the last line end."""
         return self.text_offset(length - 1) + 1 if length else 0
+
+    def unwrapped(
+        self, read: Callable[[int, int], bytes], offset: int, start: int, end: int, where: str
+    ) -> bytes:
+        """Residues ``[start, end)`` of the record whose first one is at ``offset``, without the
+        line ends that ``read`` gives with them.
+
+        Raises:
+            Corrupt: Of the shard ``where``, whose lines are not as they should be.
+        """
+        if start >= end:
+            return b""
+        first, last = self.text_offset(start), self.text_offset(end - 1)
+        found = read(offset + first, offset + last + 1).replace(b"\n", b"")
+        if len(found) != end - start:
+            raise Corrupt(f"{where}: the lines of a record have another length")
+        return found
 
     def fai_line(self, name: str, length: int, offset: int) -> str:
         """A line of a ``.fai``."""
@@ -104,6 +121,20 @@ class BlockCache:
                 self._n_bytes = 0
             except RuntimeError:  # another thread was here first
                 return
+
+
+class AnyShard(Protocol):
+    """A shard that can be read, wherever it is."""
+
+    @property
+    def wrapping(self) -> Wrapping:
+        """How its records are cut into lines."""
+
+    def read(self, start: int, end: int) -> bytes:
+        """The uncompressed bytes ``[start, end)``, all of them."""
+
+    def residues(self, offset: int, start: int, end: int) -> bytes:
+        """Residues ``[start, end)`` of the record whose first one is at ``offset``."""
 
 
 class ShardReader:
@@ -180,13 +211,7 @@ class ShardReader:
         """
         if not self.wrapping.line_bases:
             return self.read(offset + start, offset + end)
-        if start >= end:
-            return b""
-        first, last = self.wrapping.text_offset(start), self.wrapping.text_offset(end - 1)
-        found = self.read(offset + first, offset + last + 1).replace(b"\n", b"")
-        if len(found) != end - start:
-            raise Corrupt(f"{self._path}: the lines of a record have another length")
-        return found
+        return self.wrapping.unwrapped(self.read, offset, start, end, str(self._path))
 
     def _read_blocks(self, start: int, end: int) -> bytes:
         first = self._index.block_at(start)
@@ -244,18 +269,18 @@ class OpenShards:
     """
 
     def __init__(
-        self, open_shard: Callable[[int, BlockCache], ShardReader], max_shards: int, max_bytes: int
+        self, open_shard: Callable[[int, BlockCache], AnyShard], max_shards: int, max_bytes: int
     ) -> None:
         self._open_shard = open_shard
         self._max_shards = max_shards
         self._cache = BlockCache(max_bytes)
-        self._shards: dict[int, ShardReader] = {}
+        self._shards: dict[int, AnyShard] = {}
 
-    def __getitem__(self, number: int) -> ShardReader:
+    def __getitem__(self, number: int) -> AnyShard:
         """A shard, open. Raises Corrupt."""
         return self._shards.get(number) or self._open(number)
 
-    def _open(self, number: int) -> ShardReader:
+    def _open(self, number: int) -> AnyShard:
         shard = self._open_shard(number, self._cache)
         while len(self._shards) >= self._max_shards:
             try:
