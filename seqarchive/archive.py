@@ -14,7 +14,7 @@ from .batches import OnConflict
 from .deflines import Naming
 from .errors import BadName, ReadOnly, SourceError
 from .identifiers import Alias, Digest, digest_of, parse_alias
-from .instances import MASTER
+from .instances import Instance
 from .loading import LoadOptions, LoadReport
 from .reader import ArchiveReader
 from .records import record_of
@@ -150,9 +150,4 @@ def open_archive(
         if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
             raise SourceError(f"{text}: only directories and file:/// can be opened")
         text = unquote(parts.path)
-    path = Path(text)
-    if instance is None and not (path / MASTER).exists():
-        absolute = path.absolute()
-        if (absolute / "aliases.sqlite3").is_file():
-            return Archive(absolute.parent, absolute.name, at=at)
-    return Archive(path, instance or MASTER, at=at)
+    return Archive.of(Instance.found(Path(text), instance), at=at)

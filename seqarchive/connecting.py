@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import overload
 
 from .archive import Archive, open_archive
-from .errors import SourceError
+from .remote import open_remote
+from .roots import listed_addresses
 from .several import Archives
 from .sources import is_remote
 
@@ -46,18 +47,14 @@ def connect(
         SourceError: A kind of address that is not understood.
     """
     if isinstance(uri, (str, os.PathLike)):
-        return _connect(uri, instance, at)
+        listed = listed_addresses(uri)
+        if listed is None:
+            return _connect(uri, instance, at)
+        return Archives([_connect(one, instance, at) for one in listed])
     return Archives([_connect(one, instance, at) for one in uri])
 
 
 def _connect(uri: Uri, instance: str | None, at: int | str | None) -> Archive:
-    if not is_remote(uri):
-        return open_archive(uri, instance, at=at)
-    try:
-        from .remote.reading import RemoteArchive  # noqa: PLC0415  (an optional extra)
-    except ImportError:
-        raise SourceError(
-            f"{uri}: to read in place, apsw is needed; install it with "
-            "`pip install 'seqarchive[remote]'`, or `seqarchive pull` the snapshot"
-        ) from None
-    return RemoteArchive(os.fspath(uri), instance, at=at)
+    if is_remote(uri):
+        return open_remote(os.fspath(uri), instance, at=at)
+    return open_archive(uri, instance, at=at)

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
-from .identifiers import Alias, Digest, digest_text
+from .identifiers import Alias, Digest
 from .reader import ArchiveReader
+from .several import Readers
 
 #: Columns of a line of FASTA.
 WIDTH = 60
 
 
 def fasta_records(
-    archive: ArchiveReader, identifiers: Sequence[str] | None = None, namespace: str | None = None
+    archive: ArchiveReader | Readers,
+    identifiers: Sequence[str] | None = None,
+    namespace: str | None = None,
 ) -> Iterator[tuple[str, Digest]]:
     """Deflines and digests of the sequences to export, each sequence once.
 
@@ -26,41 +29,16 @@ def fasta_records(
     Raises:
         NotFound, Ambiguous: Of an identifier. NotFound: Nothing in the namespace.
     """
-    database = archive.database
-    if identifiers is not None:
-        digests = dict.fromkeys(archive.find(identifier) for identifier in identifiers)
-        for digest in digests:
-            aliases = archive.aliases("sha512t24u:" + digest)
+    if identifiers is None:
+        for digest, aliases in archive.records(namespace):
             yield _defline(digest, aliases), digest
         return
-    if namespace is not None:
-        spelling = archive.namespace(namespace)
-        rows: Iterable[tuple[int, bytes]] = (
-            (sequence_id, database.sequence(sequence_id).digest)
-            for sequence_id in database.sequence_ids_in(spelling)
-        )
-    else:
-        rows = ((row.id, row.digest) for row in database.sequences())
-    for some in _chunks(rows, 500):
-        aliases_of = database.aliases_of_many([sequence_id for sequence_id, _ in some])
-        for sequence_id, raw in some:
-            digest = digest_text(raw)
-            yield _defline(digest, aliases_of[sequence_id]), digest
+    for digest in dict.fromkeys(archive.find(identifier) for identifier in identifiers):
+        yield _defline(digest, archive.aliases("sha512t24u:" + digest)), digest
 
 
 def _defline(digest: Digest, aliases: Iterable[Alias]) -> str:
     return " ".join([f"ga4gh:SQ.{digest}", *map(str, aliases)])
-
-
-def _chunks(rows: Iterable[tuple[int, bytes]], size: int) -> Iterator[list[tuple[int, bytes]]]:
-    chunk = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def write_fasta(out: TextIO, defline: str, pieces: Iterable[str], width: int = WIDTH) -> None:

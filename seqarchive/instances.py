@@ -50,6 +50,22 @@ class Instance:
             name = target
         return cls(root, name)
 
+    @classmethod
+    def found(cls, path: Path, name: str | None = None) -> Instance:
+        """What is to be read at a path, which is that of a root or of an instance.
+
+        Args:
+            name: Of the instance, if it is a root; if None, ``master`` or, where there is none, as
+                in a root into which snapshots were pulled, ``latest``.
+        """
+        path = path.absolute()
+        if name is None and not (path / MASTER).exists():
+            if (path / "aliases.sqlite3").is_file():
+                return cls(path.parent, path.name)
+            if (path / LATEST).is_symlink():
+                name = LATEST
+        return cls.at(path, name or MASTER)
+
     @property
     def database(self) -> Path:
         """The alias database."""

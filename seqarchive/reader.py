@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,9 @@ _CACHE_BYTES = 64 << 20
 
 #: Shards that an archive keeps open, one descriptor each.
 _OPEN_SHARDS = 128
+
+#: Sequences whose aliases are looked up together.
+_RECORDS = 500
 
 #: Sequences that are known to be where their rows say.
 _CHECKED = 100_000
@@ -157,16 +161,7 @@ class ArchiveReader:
         Raises:
             NotFound, Ambiguous: Of the ID.
         """
-        try:
-            self._finder.locate(text)
-        except NotFound:
-            parts = split_range(text)
-            if parts is None:
-                raise
-            name, interval = parts
-            self._finder.locate(name)
-            return name, interval.start, interval.end
-        return text, None, None
+        return split_if_unknown(text, self.find)
 
     def __contains__(self, identifier: object) -> bool:
         if not isinstance(identifier, str):
@@ -200,6 +195,29 @@ class ArchiveReader:
         for row in self._finder.database.sequences():
             digest = digest_text(row.digest)
             yield ArchivedSequence(self, "ga4gh:SQ." + digest, digest, row.length)
+
+    def records(self, namespace: str | None = None) -> Iterator[tuple[Digest, list[Alias]]]:
+        """All sequences with their current aliases, in the order in which they were added.
+
+        Args:
+            namespace: Only sequences with an alias in it (with all their aliases).
+
+        Raises:
+            NotFound: There is no such namespace.
+        """
+        database = self._finder.database
+        if namespace is not None:
+            spelling = self.namespace(namespace)
+            rows: Iterable[tuple[int, bytes]] = (
+                (sequence_id, database.sequence(sequence_id).digest)
+                for sequence_id in database.sequence_ids_in(spelling)
+            )
+        else:
+            rows = ((row.id, row.digest) for row in database.sequences())
+        waiting = iter(rows)
+        while some := list(islice(waiting, _RECORDS)):
+            aliases_of = database.aliases_of_many([sequence_id for sequence_id, _ in some])
+            yield from ((digest_text(raw), aliases_of[number]) for number, raw in some)
 
     # --- residues ---------------------------------------------------------------------------
 
@@ -393,6 +411,11 @@ class ArchiveReader:
             raise NotFound(f"there is no namespace {name!r} (there are: {known})")
         return spelling
 
+    def has_namespace(self, name: str) -> bool:
+        """Whether there is a namespace, in any spelling."""
+        spelling = namespaces.canonical(name)
+        return self._finder.database.namespace_id(spelling) is not None
+
     def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
         """All names of a sequence as ``namespace:alias``, those that follow from digests first.
 
@@ -523,6 +546,26 @@ class ArchiveReader:
     def database(self) -> Database:
         """The look-ups beneath, of the calling thread."""
         return self._finder.database
+
+
+def split_if_unknown(
+    text: str, find: Callable[[str], Digest]
+) -> tuple[str, int | None, int | None]:
+    """``ID`` or ``ID:START-END`` taken apart, unless it is found as it is.
+
+    Raises:
+        NotFound, Ambiguous: Of the ID, by ``find``.
+    """
+    try:
+        find(text)
+    except NotFound:
+        parts = split_range(text)
+        if parts is None:
+            raise
+        name, interval = parts
+        find(name)
+        return name, interval.start, interval.end
+    return text, None, None
 
 
 def instance_directories(instance: Instance) -> dict[str, Path]:

@@ -9,39 +9,43 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .archive import Archive
 from .errors import Ambiguous, BadName, NotFound
 from .identifiers import Alias, Digest, digest_text
-from .load_options import LoadReport
+from .reader import ArchiveReader, split_if_unknown
 from .sequences import ArchivedSequence
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .archive import Archive
+    from .load_options import LoadReport
 
-class Archives:
+
+class Readers:
     """Archives that are read together, with the interface of one.
 
     Args:
-        archives: In the order in which they are asked; the first is the one that is written.
+        archives: In the order in which they are asked.
 
     Raises:
         BadName: None at all.
     """
 
-    def __init__(self, archives: Sequence[Archive]) -> None:
+    def __init__(self, archives: Sequence[ArchiveReader]) -> None:
         if not archives:
             raise BadName("at least one archive is needed")
         self.archives = tuple(archives)
 
-    def __reduce__(self) -> tuple[type[Archives], tuple[tuple[Archive, ...]]]:
+    def __reduce__(self) -> tuple[type[Readers], tuple[tuple[ArchiveReader, ...]]]:
         return type(self), (self.archives,)
 
     def __repr__(self) -> str:
-        return f"<seqarchive.Archives {', '.join(archive.address for archive in self.archives)}>"
+        places = ", ".join(archive.address for archive in self.archives)
+        return f"<seqarchive.{type(self).__name__} {places}>"
 
     def __enter__(self) -> Self:
         return self
@@ -61,9 +65,9 @@ class Archives:
 
     # --- finding ----------------------------------------------------------------------------
 
-    def _find(self, identifier: str) -> tuple[Archive, Digest]:
+    def _find(self, identifier: str) -> tuple[ArchiveReader, Digest]:
         """The first archive that has a sequence, and its digest, if all agree which it is."""
-        found: dict[Digest, Archive] = {}
+        found: dict[Digest, ArchiveReader] = {}
         missing: list[NotFound] = []
         for archive in self.archives:
             try:
@@ -89,6 +93,10 @@ class Archives:
         """
         return self._find(identifier)[1]
 
+    def split(self, text: str) -> tuple[str, int | None, int | None]:
+        """``ID`` or ``ID:START-END`` taken apart, as ``ArchiveReader.split``."""
+        return split_if_unknown(text, self.find)
+
     def __contains__(self, identifier: object) -> bool:
         return any(identifier in archive for archive in self.archives)
 
@@ -113,6 +121,26 @@ class Archives:
             if digest != last:
                 yield digest
             last = digest
+
+    def records(self, namespace: str | None = None) -> Iterator[tuple[Digest, list[Alias]]]:
+        """All sequences, each once, with their current aliases in all archives.
+
+        Args:
+            namespace: Only sequences with an alias in it.
+
+        Raises:
+            NotFound: There is no such namespace in any.
+        """
+        if namespace is not None:
+            namespace = self.namespace(namespace)
+        for n, archive in enumerate(self.archives):
+            if namespace is not None and not archive.has_namespace(namespace):
+                continue
+            for digest, _ in archive.records(namespace):
+                name = f"sha512t24u:{digest}"
+                earlier = (one for one in self.archives[:n] if name in one)
+                if not any(_is_in(one.aliases(name), namespace) for one in earlier):
+                    yield digest, self.aliases(name)
 
     # --- residues ---------------------------------------------------------------------------
 
@@ -150,9 +178,14 @@ class Archives:
         archive, digest = self._find(identifier)
         return archive.pieces(f"sha512t24u:{digest}", size)
 
+    def is_circular(self, identifier: str) -> bool:
+        """Whether a sequence is marked as circular in any of the archives."""
+        name, holders = self._holders(identifier)
+        return any(archive.is_circular(name) for archive in holders)
+
     # --- names ------------------------------------------------------------------------------
 
-    def _holders(self, identifier: str) -> tuple[str, list[Archive]]:
+    def _holders(self, identifier: str) -> tuple[str, list[ArchiveReader]]:
         """The name of a sequence by its digest, and all archives that have it."""
         name = f"sha512t24u:{self.find(identifier)}"
         return name, [archive for archive in self.archives if name in archive]
@@ -161,6 +194,43 @@ class Archives:
         """The current aliases of a sequence in all archives, sorted."""
         name, holders = self._holders(identifier)
         return sorted({alias for archive in holders for alias in archive.aliases(name)})
+
+    def namespace(self, name: str) -> str:
+        """A namespace that one of the archives has, in its canonical spelling.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        for archive in self.archives:
+            if archive.has_namespace(name):
+                return archive.namespace(name)
+        return self.archives[0].namespace(name)
+
+    def all_aliases(
+        self, namespace: str | None = None, pattern: str | None = None
+    ) -> Iterator[tuple[Alias, Digest]]:
+        """Current aliases and what they mean, sorted by alias; as ``ArchiveReader.all_aliases``.
+
+        What all archives say is said once; what differs is there with each meaning.
+        """
+        if namespace is not None:
+            namespace = self.namespace(namespace)
+        rows = heapq.merge(
+            *(
+                archive.all_aliases(namespace, pattern)
+                for archive in self.archives
+                if namespace is None or archive.has_namespace(namespace)
+            ),
+            key=lambda row: (row[0].alias, row[0].namespace),
+        )
+        for _, same in groupby(rows, key=lambda row: row[0]):
+            yield from dict.fromkeys(same)
+
+    def translate_many(
+        self, identifiers: Sequence[str], to: str | Sequence[str] | None = None
+    ) -> list[tuple[str, list[str]]]:
+        """Each identifier with its names, in the order given."""
+        return [(identifier, self.translate(identifier, to)) for identifier in identifiers]
 
     def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
         """All names of a sequence in all archives; those that follow from digests first."""
@@ -175,7 +245,13 @@ class Archives:
         found = archive.metadata(f"sha512t24u:{digest}")
         return {**found, "aliases": self.translate(identifier)}
 
-    # --- writing ----------------------------------------------------------------------------
+
+class Archives(Readers):
+    """Archives that are read together, and of which the first is written."""
+
+    def __init__(self, archives: Sequence[Archive]) -> None:
+        super().__init__(archives)
+        self.archives: tuple[Archive, ...] = tuple(archives)
 
     def load(
         self,
@@ -199,3 +275,7 @@ class Archives:
 
     def __setitem__(self, key: str, residues: str | bytes) -> None:
         self.archives[0][key] = residues
+
+
+def _is_in(aliases: list[Alias], namespace: str | None) -> bool:
+    return namespace is None or any(alias.namespace == namespace for alias in aliases)

@@ -70,10 +70,16 @@ def cli(root: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), "utf-8"))
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = commands.run(["--root", str(root), *(os.fspath(part) for part in arguments)])
+            code = commands.run(_with_root(root, arguments))
         return Result(code, *(_text(stream) for stream in (out, err)))
 
     return run
+
+
+def _with_root(root: Path, arguments: tuple[str | os.PathLike[str], ...]) -> list[str]:
+    """The arguments, with the root of the fixture unless they say which."""
+    words = [os.fspath(part) for part in arguments]
+    return words if "--root" in words else ["--root", str(root), *words]
 
 
 def _text(stream: io.TextIOWrapper) -> str:
@@ -86,8 +92,7 @@ def process(root: Path) -> Cli:
     """The command line as a process."""
 
     def run(*arguments: str | os.PathLike[str], stdin: bytes = b"") -> Result:
-        command = [sys.executable, "-m", "seqarchive", "--root", str(root)]
-        command += [os.fspath(part) for part in arguments]
+        command = [sys.executable, "-m", "seqarchive", *_with_root(root, arguments)]
         done = subprocess.run(command, input=stdin, capture_output=True, check=False)
         return Result(done.returncode, done.stdout.decode(), done.stderr.decode())
 

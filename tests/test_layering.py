@@ -149,12 +149,22 @@ def test_imports_of_our_modules_form_no_cycle() -> None:
     assert set(order) == set(_FILES)
 
 
+#: Modules that need what not everybody has installed, and the one place that imports each.
+_EXTRAS = {
+    "seqarchive.remote.reading": "remote/__init__.py",
+    "seqarchive.sources.s3": "sources/opening.py",
+    "seqarchive.transfer.signatures": "transfer/signing.py",
+}
+
+
 def test_our_modules_are_never_imported_inside_functions() -> None:
     late = [
         f"{_file(module)}:{one.line} {one.target}"
         for module, imports in _IMPORTS.items()
         for one in imports
-        if one.in_function and _is_ours(one.target)
+        if one.in_function
+        and _is_ours(one.target)
+        and _EXTRAS.get(one.target) != _file(module)
     ]
     assert not late
 
@@ -194,7 +204,9 @@ def test_a_library_is_known_to_the_one_place_that_is_about_it(
 
 def test_the_environment_is_read_by_the_command_line_alone() -> None:
     users = _attribute_users("os", "environ", "environb", "getenv", "getenvb", "putenv")
-    assert {name for name in users if not name.startswith("commands/")} == set()
+    # Where caches are is a matter of the machine, as is where temporary files are.
+    caches = {"remote/cache.py"}
+    assert {name for name in users if not name.startswith("commands/")} == caches
 
 
 def test_what_makes_a_change_durable_is_called_in_one_place() -> None:

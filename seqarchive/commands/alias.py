@@ -12,7 +12,6 @@ from ..database import Meaning
 from ..errors import BadName
 from ..identifiers import Alias, digest_text, parse_alias
 from ..namespaces import COMPUTED
-from ..reader import ArchiveReader
 from . import Settings, at_option, command, counted, group, on_conflict_option, print_json
 
 command_ = group(
@@ -50,7 +49,7 @@ def add(
 @click.argument("identifiers", metavar="ID...", nargs=-1, required=True)
 def list_(settings: Settings, at: str | None, identifiers: Sequence[str]) -> None:
     """List the aliases of sequences; `translate` has what follows from digests too."""
-    with ArchiveReader.of(settings.place(), at=at) as archive:
+    with settings.open_one(at) as archive:
         for identifier in identifiers:
             names = [str(alias) for alias in archive.aliases(identifier)]
             if settings.json:
@@ -77,7 +76,7 @@ def retire(settings: Settings, dry_run: bool, names: Sequence[str]) -> None:
 @click.argument("names", metavar="NAMESPACE:ALIAS...", nargs=-1, required=True)
 def history(settings: Settings, names: Sequence[str]) -> None:
     """Say all that names ever meant, from when to when."""
-    with ArchiveReader.of(settings.place()) as archive:
+    with settings.open_one() as archive:
         for name in names:
             print_history(settings, name, archive.history(name))
 

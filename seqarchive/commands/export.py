@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import click
 
 from ..exporting import WIDTH, fasta_records, write_fasta
-from ..reader import ArchiveReader
 from . import Settings, at_option, command, lines_of, progress_bar
 
 
@@ -43,7 +42,7 @@ def command_(
         lines = lines_of(from_file) if from_file is not None else ()
         wanted = [*ids, *(line.strip() for line in lines if line.strip())]
     with (
-        ArchiveReader.of(settings.place(), at=at) as archive,
+        settings.open(at) as archive,
         progress_bar(settings, "exporting", None, "residues", results=True) as progress,
     ):
         for defline, digest in fasta_records(archive, wanted, namespace):

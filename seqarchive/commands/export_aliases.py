@@ -7,7 +7,6 @@ import sys
 import click
 
 from ..alias_tables import HEADER
-from ..reader import ArchiveReader
 from . import Settings, at_option, command, print_json
 
 
@@ -22,7 +21,7 @@ def command_(
 
     `import-aliases` takes it in again.
     """
-    with ArchiveReader.of(settings.place(), at=at) as archive:
+    with settings.open(at) as archive:
         if namespace is not None:
             namespace = archive.namespace(namespace)
         if not settings.json:

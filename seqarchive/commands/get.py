@@ -13,6 +13,7 @@ from ..exporting import WIDTH, write_fasta
 from ..identifiers import check_interval
 from ..reader import ArchiveReader
 from ..sequences import reverse_complement
+from ..several import Readers
 from . import Settings, at_option, command, lines_of, print_json
 
 #: Ranges of more residues than this are printed piece by piece.
@@ -66,7 +67,7 @@ def command_(
     An ID is an alias, a namespace:alias or any digest; `ID:START-END` is a range, 0-based and
     half-open. Nothing is printed unless all IDs are found.
     """
-    with ArchiveReader.of(settings.place(), at=at) as archive:
+    with settings.open(at) as archive:
         prefix = f"{namespace}:" if namespace else ""
         texts = [*ids, *(prefix + text for text in _names(from_file))]
         wanted = [_Wanted(text, *archive.split(text), reverse) for text in texts]
@@ -90,7 +91,9 @@ def _names(from_file: str | None) -> Iterator[str]:
         yield from (line.strip() for line in lines_of(from_file) if line.strip())
 
 
-def _bed(archive: ArchiveReader, name: str | None, prefix: str, reverse: bool) -> Iterator[_Wanted]:
+def _bed(
+    archive: ArchiveReader | Readers, name: str | None, prefix: str, reverse: bool
+) -> Iterator[_Wanted]:
     if name is None:
         return
     for n, line in enumerate(lines_of(name), 1):
@@ -113,7 +116,7 @@ def _bed(archive: ArchiveReader, name: str | None, prefix: str, reverse: bool) -
         )
 
 
-def _checked(archive: ArchiveReader, wanted: _Wanted, *, clamp: bool) -> _Wanted:
+def _checked(archive: ArchiveReader | Readers, wanted: _Wanted, *, clamp: bool) -> _Wanted:
     """The same with a range that the sequence has."""
     sequence = archive[wanted.identifier]
     try:
@@ -129,7 +132,7 @@ def _checked(archive: ArchiveReader, wanted: _Wanted, *, clamp: bool) -> _Wanted
     return wanted._replace(start=start, end=end)
 
 
-def _pieces(archive: ArchiveReader, wanted: _Wanted) -> Iterable[str]:
+def _pieces(archive: ArchiveReader | Readers, wanted: _Wanted) -> Iterable[str]:
     start, end = wanted.start or 0, wanted.end or 0
     whole = wanted.start == 0 and wanted.end == len(archive[wanted.identifier])
     if wanted.reverse or start > end or (end - start <= _PIECE and not whole):
@@ -143,7 +146,7 @@ def _pieces(archive: ArchiveReader, wanted: _Wanted) -> Iterable[str]:
     )
 
 
-def _as_json(archive: ArchiveReader, wanted: _Wanted) -> dict[str, object]:
+def _as_json(archive: ArchiveReader | Readers, wanted: _Wanted) -> dict[str, object]:
     return {
         "id": wanted.identifier,
         "digest": archive.find(wanted.identifier),

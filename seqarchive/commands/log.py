@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from ..reader import ArchiveReader
 from . import Settings, command, print_json
 from .alias import print_history
 
@@ -17,10 +16,10 @@ def command_(settings: Settings, alias: str | None) -> None:
     With --json, one JSON line for each.
     """
     if alias is not None:
-        with ArchiveReader.of(settings.place()) as archive:
+        with settings.open_one() as archive:
             print_history(settings, alias, archive.history(alias))
         return
-    with ArchiveReader.of(settings.place()) as archive:
+    with settings.open_one() as archive:
         for batch in archive.batches():
             if settings.json:
                 print_json(batch)

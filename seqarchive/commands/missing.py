@@ -8,7 +8,6 @@ from itertools import chain
 import click
 
 from ..errors import Ambiguous, NotFound
-from ..reader import ArchiveReader
 from . import Settings, at_option, command, counted, lines_of, print_json, print_line, warn
 
 
@@ -39,7 +38,7 @@ def command_(
     asked = 0
     missing: list[str] = []
     ambiguous: list[str] = []
-    with ArchiveReader.of(settings.place(), at=at) as archive:
+    with settings.open(at) as archive:
         for text in texts:
             asked += 1
             try:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import click
 
-from ..reader import ArchiveReader
 from . import Settings, command, counted, megabytes, print_json
 
 
 @command("status", "seqarchive --json status")
 def command_(settings: Settings) -> None:
     """Show how much there is, and how large it is."""
-    with ArchiveReader.of(settings.place()) as archive:
+    with settings.open_one() as archive:
         status = archive.status()
     if settings.json:
         print_json(status)

@@ -8,7 +8,6 @@ from itertools import islice
 import click
 
 from ..errors import NotFound
-from ..reader import ArchiveReader
 from . import Settings, at_option, command, lines_of, print_json
 
 _CHUNK = 5000
@@ -41,7 +40,7 @@ def command_(
     if not ids and from_file is None:
         raise click.UsageError("say at least one ID or --from")
     nameless: list[str] = []
-    with ArchiveReader.of(settings.place(), at=at) as archive:
+    with settings.open(at) as archive:
         wanted = _all(ids, from_file)
         while chunk := list(islice(wanted, _CHUNK)):
             lines: list[str] = []

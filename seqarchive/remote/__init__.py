@@ -3,3 +3,31 @@
 The database is read through SQLite itself, chunk by chunk; residues by the blocks that hold them.
 Every chunk is checked against the digests of the release, and kept on disk within a bound.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import SourceError
+
+if TYPE_CHECKING:
+    from .reading import RemoteArchive
+
+
+def open_remote(
+    url: str, instance: str | None = None, *, at: int | str | None = None
+) -> RemoteArchive:
+    """Open a published snapshot.
+
+    Raises:
+        SourceError: It cannot be read, or what that needs is not installed.
+        NotFound: Nothing of this kind is there.
+    """
+    try:
+        from .reading import RemoteArchive  # noqa: PLC0415  (an optional extra)
+    except ImportError:
+        raise SourceError(
+            f"{url}: to read in place, apsw is needed; install it with "
+            "`pip install 'seqarchive[remote]'`, or `seqarchive pull` the snapshot"
+        ) from None
+    return RemoteArchive(url, instance, at=at)

@@ -1,0 +1,73 @@
+"""Roots: where archives are, as people say it on a command line or in a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from .errors import BadInput
+from .instances import Instance
+from .reader import ArchiveReader
+from .remote import open_remote
+from .several import Readers
+from .sources import is_remote
+
+#: Lines of a list of roots.
+_MOST = 1000
+
+
+def listed_addresses(address: str | os.PathLike[str]) -> list[str] | None:
+    """The addresses in a list of roots; None if the address is not that of a file.
+
+    A list has one address a line: a directory (relative to that of the list) or a URL. Blank lines
+    and lines that begin with ``#`` are skipped.
+
+    Raises:
+        BadInput: It is no list of addresses.
+    """
+    path = Path(address)
+    if is_remote(address) or not path.is_file():
+        return None
+    found = []
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        raise BadInput("not a list of roots (it is not UTF-8)", file=str(path)) from None
+    for n, line in enumerate(lines, 1):
+        text = line.strip()
+        if not text or text.startswith("#"):
+            continue
+        if not text.isprintable() or n > _MOST:
+            raise BadInput("not a list of roots", file=str(path), line=n)
+        found.append(text if "://" in text else str(path.absolute().parent / text))
+    if not found:
+        raise BadInput("a list of roots without any", file=str(path))
+    return found
+
+
+def all_addresses(addresses: Sequence[str]) -> list[str]:
+    """The same with lists of roots replaced by what they list."""
+    return [one for address in addresses for one in listed_addresses(address) or [address]]
+
+
+def open_readers(
+    addresses: Sequence[str], instance: str | None = None, *, at: int | str | None = None
+) -> ArchiveReader | Readers:
+    """Open one archive, or several as one, for reading.
+
+    Args:
+        addresses: Directories and URLs.
+        instance: Of each; as for ``Instance.found`` if None.
+
+    Raises:
+        NotFound, SourceError: As for ``connect``.
+    """
+    found = [_open(address, instance, at) for address in addresses]
+    return found[0] if len(found) == 1 else Readers(found)
+
+
+def _open(address: str, instance: str | None, at: int | str | None) -> ArchiveReader:
+    if is_remote(address):
+        return open_remote(address, instance, at=at)
+    return ArchiveReader.of(Instance.found(Path(address), instance), at=at)
