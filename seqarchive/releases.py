@@ -157,20 +157,13 @@ class Releasing:
         """
         listed = _listed(self.root)
         found = [one for one in releases(self.root) if one.instance.name != without]
-        rows = {one.instance.name: _row(one) for one in found}
+        rows = {one.instance.name: listing_row(one) for one in found}
         there = {instance.name for instance in snapshots_in(self.root)} - {without}
         # What was said of a release stays said: a manifest that was edited since, or cannot be
         # read, does not become the right one.
         rows |= {name: row for name, row in listed.items() if name in there}
         newest = found[-1].instance.name if found else None
-        document = {
-            "format": FORMAT,
-            "version": VERSION,
-            "latest": newest,
-            "releases": list(rows.values()),
-        }
-        text = json.dumps(document, indent=1) + "\n"
-        durable.replace(self.root / INDEX, text.encode("utf-8"), self.root)
+        durable.replace(self.root / INDEX, Listing(newest, rows).to_bytes(), self.root)
         durable.replace_link(self.root / LATEST, newest, self.root / f".{LATEST}")
 
     def __exit__(
@@ -188,7 +181,8 @@ class Releasing:
             self._lock.__exit__(kind, error, traceback)
 
 
-def _row(release: Release) -> dict[str, Any]:
+def listing_row(release: Release) -> dict[str, Any]:
+    """What ``releases.json`` says of a snapshot."""
     manifest, sha256 = release.found
     return {
         "name": release.instance.name,
@@ -215,11 +209,21 @@ def named_place(root: Path, name: str) -> Instance:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What the ``releases.json`` of somebody else says."""
+    """What a ``releases.json`` says, ours or that of somebody else."""
 
     latest: str | None
     rows: dict[str, dict[str, Any]]
     """By name, the oldest first, each with the keys of ``releases.json``."""
+
+    def to_bytes(self) -> bytes:
+        """The text of ``releases.json``."""
+        document = {
+            "format": FORMAT,
+            "version": VERSION,
+            "latest": self.latest,
+            "releases": list(self.rows.values()),
+        }
+        return (json.dumps(document, indent=1) + "\n").encode("utf-8")
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str) -> Listing:

@@ -63,7 +63,11 @@ class SnapshotReport:
 
 
 def take_snapshot(
-    source: Instance, name: str, progress: Progress = lambda _n: None
+    source: Instance,
+    name: str,
+    progress: Progress = lambda _n: None,
+    *,
+    sign: Callable[[bytes], bytes] | None = None,
 ) -> SnapshotReport:
     """Make a snapshot of the last committed state of an instance.
 
@@ -71,6 +75,7 @@ def take_snapshot(
 
     Args:
         progress: Called with numbers of bytes of files that are in place.
+        sign: Gives the signature of the manifest, to lie beside it.
 
     Raises:
         Conflict: There is something of this name. Locked: Another snapshot is being taken.
@@ -87,6 +92,8 @@ def take_snapshot(
         unfinished = Instance(source.root, name, releasing.temporary)
         unfinished.directory.mkdir()
         report = _fill(source, unfinished, earlier, releasing.now(), progress)
+        if sign is not None:
+            _write(unfinished.signature, sign(unfinished.manifest.read_bytes()))
         durable.publish_directory(unfinished.directory, final.directory)
         try:
             releasing.publish()

@@ -18,13 +18,19 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from ..errors import BadInput, Corrupt, NotFound, SeqArchiveError
+from ..errors import BadInput, Corrupt, NotFound, ReadOnly, SeqArchiveError
 from ..instances import MASTER, Instance
+from ..reader import ArchiveReader
+from ..roots import all_addresses, open_readers
+from ..several import Readers
+from ..sources import is_remote
+from ..transfer.signing import sign
 from ..version import __version__
 
 if TYPE_CHECKING:
@@ -40,6 +46,7 @@ _VERBS = {
     "export": "export",
     "export-aliases": "export_aliases",
     "import-aliases": "import_aliases",
+    "add-assembly-names": "add_assembly_names",
     "status": "status",
     "log": "log",
     "alias": "alias",
@@ -48,6 +55,8 @@ _VERBS = {
     "snapshots": "snapshots",
     "diff": "diff",
     "prune": "prune",
+    "pull": "pull",
+    "push": "push",
     "export-seqrepo": "export_seqrepo",
     "import-seqrepo": "import_seqrepo",
     "verify": "verify",
@@ -72,19 +81,42 @@ INTERRUPTED = 130
 class Settings:
     """The options that every command understands."""
 
-    root: Path | None = None
+    roots: tuple[str, ...] = ()
     instance: str | None = None
     json: bool = False
     verbose: int = 0
     quiet: bool = False
 
+    def addresses(self) -> list[str]:
+        """The directories and URLs that are read, in their order."""
+        chosen = os.environ.get("SEQARCHIVE_ROOT")
+        return all_addresses(self.roots or (chosen or str(_default_root()),))
+
     def place(self) -> Instance:
-        """The instance that the command is about."""
-        root = self.root
-        if root is None:
-            chosen = os.environ.get("SEQARCHIVE_ROOT")
-            root = Path(chosen) if chosen else _default_root()
-        return Instance.at(root, self.instance or MASTER)
+        """The instance that the command changes, or looks at as a directory: of the first root.
+
+        Raises:
+            ReadOnly: It is elsewhere.
+        """
+        address = self.addresses()[0]
+        if is_remote(address):
+            raise ReadOnly(f"{address} is read where it is; `seqarchive pull` makes a copy of it")
+        return Instance.at(Path(address), self.instance or MASTER)
+
+    def existing_place(self) -> Instance:
+        """The same of a command that changes nothing: ``latest`` if there is no ``master``."""
+        return Instance.found(self.place().root, self.instance)
+
+    def open(self, at: str | None = None) -> ArchiveReader | Readers:
+        """All roots, open for reading as one archive."""
+        return open_readers(self.addresses(), self.instance, at=at)
+
+    def open_one(self, at: str | None = None) -> ArchiveReader:
+        """The one root, open for reading."""
+        opened = self.open(at)
+        if isinstance(opened, Readers):
+            raise click.UsageError("this is said of one archive; give one --root")
+        return opened
 
 
 def _default_root() -> Path:
@@ -97,8 +129,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _COMMON = (
     click.option(
         "--root",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Directory of the archive [$SEQARCHIVE_ROOT, ~/.local/share/seqarchive].",
+        "roots",
+        metavar="DIR|URL|LIST",
+        multiple=True,
+        help="Directory of the archive [$SEQARCHIVE_ROOT, ~/.local/share/seqarchive]. To read: "
+        "also the URL of a published one, a file that lists some, or several times.",
     ),
     click.option("--instance", metavar="NAME", help="Which instance [master]; `latest` works."),
     click.option("--json", "as_json", is_flag=True, help="Results as JSON."),
@@ -113,7 +148,7 @@ def common_options(function: F) -> F:
     @functools.wraps(function)
     def merged(
         *args: Any,
-        root: Path | None,
+        roots: tuple[str, ...],
         instance: str | None,
         as_json: bool,
         verbose: int,
@@ -121,7 +156,7 @@ def common_options(function: F) -> F:
         **options: Any,
     ) -> Any:
         settings = click.get_current_context().ensure_object(Settings)
-        settings.root = root or settings.root
+        settings.roots = roots or settings.roots
         settings.instance = instance or settings.instance
         settings.json = as_json or settings.json
         settings.verbose = max(verbose, settings.verbose)
@@ -233,6 +268,36 @@ def at_option(function: F) -> F:
     )(function)
 
 
+def jobs_option(function: F) -> F:
+    """``--jobs``: how many files are on their way at one time."""
+    return click.option(
+        "--jobs", type=click.IntRange(1, 16), default=4, show_default=True, help="Files at once."
+    )(function)
+
+
+def sign_option(function: F) -> F:
+    """``--sign``: a key to sign a release with."""
+    return click.option(
+        "--sign",
+        "key",
+        metavar="KEY",
+        type=click.Path(path_type=Path, exists=True, dir_okay=False),
+        help="Sign the manifest with this private SSH key (Ed25519).",
+    )(function)
+
+
+def signer_with(key: Path | None) -> Callable[[bytes], bytes] | None:
+    """What signs with a key; asks for its passphrase if it has one."""
+    if key is None:
+        return None
+    return lambda data: sign(data, key, lambda: _passphrase(key))
+
+
+def _passphrase(key: Path) -> bytes:
+    answer: str = click.prompt(f"passphrase of {key}", hide_input=True, err=True)
+    return answer.encode("utf-8")
+
+
 def print_json(value: Any) -> None:
     """One JSON document on one line of standard output."""
     print_line(_ENCODER.encode(value))
@@ -287,6 +352,20 @@ def progress_bar(
     bars.monitor_interval = 0
     with bars(desc=what, total=total, unit=unit, unit_scale=True, delay=1, leave=False) as bar:
         yield lambda n: _update(bar, n)
+
+
+@contextmanager
+def transfer_bar(
+    settings: Settings, what: str
+) -> Iterator[tuple[Callable[[int], None], Callable[[int], None]]]:
+    """A bar of bytes whose total is known later: what tells it, and what adds to it."""
+    if settings.quiet or settings.json or not sys.stderr.isatty():
+        yield (lambda _n: None), (lambda _n: None)
+        return
+    from tqdm import tqdm as bars  # noqa: PLC0415  (0.1 s)
+
+    with bars(desc=what, unit="B", unit_scale=True, delay=1, leave=False) as bar:
+        yield partial(bar.reset), lambda n: _update(bar, n)
 
 
 def _update(bar: tqdm[NoReturn], n: int) -> None:

@@ -20,7 +20,7 @@ def command_(settings: Settings, summary: bool, first: str, second: str) -> None
     A and B are snapshots, `master`, `latest`, batches (7, batch:7), days or times. With --json,
     one JSON line for each change, and a last one that counts them.
     """
-    states = [state_of(settings.place(), text) for text in (first, second)]
+    states = [state_of(settings.existing_place(), text) for text in (first, second)]
     counts: Counter[str] = Counter()
     if not settings.json:
         for sign, state in zip(("---", "+++"), states, strict=True):

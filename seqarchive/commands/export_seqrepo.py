@@ -20,7 +20,7 @@ def command_(settings: Settings, dest: Path | None) -> None:
     DEST is the directory of the instance, ROOT/seqrepo/NAME unless it is given. Shards are
     hard-linked. hgvs reads it with HGVS_SEQREPO_DIR=DEST.
     """
-    instance = settings.place()
+    instance = settings.existing_place()
     report = export_seqrepo(instance, dest or instance.root / "seqrepo" / instance.name)
     if settings.json:
         print_json(report.as_dict())

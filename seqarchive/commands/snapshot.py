@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from ..snapshots import take_snapshot
-from . import Settings, command, counted, megabytes, print_json, progress_bar
+from . import (
+    Settings,
+    command,
+    counted,
+    megabytes,
+    print_json,
+    progress_bar,
+    sign_option,
+    signer_with,
+)
 
 
 @command("snapshot", "seqarchive snapshot 2024-06-01")
+@sign_option
 @click.argument("name")
-def command_(settings: Settings, name: str) -> None:
+def command_(settings: Settings, key: Path | None, name: str) -> None:
     """Publish the archive as it is now under a name, never to change again.
 
     Shards are hard-linked: a snapshot takes the disk space of its database. Loads may go on
     meanwhile. `latest` then links to it, and ROOT/releases.json lists it.
     """
     with progress_bar(settings, "snapshot", None) as progress:
-        report = take_snapshot(settings.place(), name, progress)
+        report = take_snapshot(settings.place(), name, progress, sign=signer_with(key))
     if settings.json:
         print_json(report.as_dict())
         return

@@ -30,6 +30,8 @@ def command_(settings: Settings) -> None:
         f"{megabytes(status['index_bytes'])} of indexes, "
         f"{megabytes(status['database_bytes'])} of database"
     )
+    if not status["real_bytes_of_all"]:  # it is read where it is
+        return
     click.echo(
         f"  all        {megabytes(status['real_bytes_of_all'])} with the snapshots beside it, "
         f"of which {megabytes(status['own_bytes'])} belong to this instance alone"

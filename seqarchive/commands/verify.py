@@ -21,8 +21,8 @@ def command_(settings: Settings, full: bool) -> int:
     write. Exits with 6 if there is damage; see `repair`.
     """
     with progress_bar(settings, "verifying", None) as progress:
-        report = verify(settings.place(), full=full, progress=progress)
-    instance = settings.place()
+        report = verify(settings.existing_place(), full=full, progress=progress)
+    instance = settings.existing_place()
     if instance.is_snapshot:
         note_verified(instance, full=full, sound=not report.findings)
     if settings.json:

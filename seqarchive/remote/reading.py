@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,51 +11,30 @@ from typing import Any
 from ..archive import Archive
 from ..chunks import ChunkTable
 from ..database import Database, ShardRow, require_ours
-from ..errors import BadName, Corrupt, NotFound, ReadOnly, SourceError
+from ..errors import Corrupt, ReadOnly, SourceError
 from ..finding import Finder
-from ..instances import LATEST, Instance
-from ..manifests import Manifest
+from ..instances import Instance
 from ..moments import batch_in
-from ..releases import INDEX, Listing
 from ..shards import BlockCache
 from ..sources.base import Source, persistently
 from ..sources.opening import open_source
+from ..sources.published import (
+    as_source_errors,
+    listed_manifest,
+    listed_row,
+    listing_of,
+    manifest_at,
+)
 from . import vfs
 from .cache import DiskCache
 from .files import ChunkedFile
 from .shards import RemoteShard
 
-#: How much of these is read at most.
-_MANIFEST_BYTES = 256 << 20
+#: How much of the digests of chunks is read at most.
 _TABLE_BYTES = 256 << 20
 
 #: Bytes at the beginning of a database with its schema and the roots of its tables.
 _HEAD_BYTES = 128 << 10
-
-
-def _read(source: Source, path: str, max_bytes: int) -> bytes | None:
-    """A file, if it is there."""
-    try:
-        return persistently(lambda: source.read(path, max_bytes))
-    except NotFound:
-        return None
-
-
-def _listing(source: Source) -> Listing:
-    data = _read(source, INDEX, _MANIFEST_BYTES)
-    if data is None:
-        raise NotFound(f"{source.address} has neither a snapshot nor {INDEX}")
-    with _as_source_errors():
-        return Listing.from_bytes(data, f"{source.address}/{INDEX}")
-
-
-@contextmanager
-def _as_source_errors() -> Iterator[None]:
-    """Damage of what a source gave is a failure of the source."""
-    try:
-        yield
-    except (Corrupt, BadName) as error:
-        raise SourceError(str(error)) from None
 
 
 class RemoteDatabase(Database):
@@ -90,34 +67,17 @@ class RemoteSnapshot:
 
     def __init__(self, url: str, name: str | None, cache: DiskCache) -> None:
         self._cache = cache
-        expected: str | None = None
         source = open_source(url)
-        data = None if name is not None else _read(source, "manifest.json", _MANIFEST_BYTES)
-        if data is None:
-            listing = _listing(source)
-            if name is None or name == LATEST:
-                name = listing.latest
-            if name is None:
-                raise NotFound(f"{source.address} has no snapshots")
-            row = listing.rows.get(Instance(Path(), name).name)
-            if row is None:
-                raise NotFound(
-                    f"{source.address} has no snapshot {name!r} "
-                    f"(it has {', '.join(listing.rows) or 'none'})"
-                )
-            expected = row["manifest_sha256"]
-            url = f"{url.rstrip('/')}/{name}"
+        published = manifest_at(source) if name is None else None
+        if published is None:
+            row = listed_row(source, listing_of(source), name)
+            published = listed_manifest(source, row)
+            url = f"{url.rstrip('/')}/{row['name']}"
             source = open_source(url)
-            data = _read(source, "manifest.json", _MANIFEST_BYTES)
-            if data is None:
-                raise SourceError(f"{source.address} is listed, but has no manifest")
-        if expected not in (None, hashlib.sha256(data).hexdigest()):
-            raise SourceError(f"{source.address}/manifest.json is not the one that is listed")
         self.url = url
         self.source: Source = source
-        with _as_source_errors():
-            self.manifest = Manifest.from_bytes(data, f"{source.address}/manifest.json")
-            self._instance = Instance(Path(), self.manifest.name)
+        self.manifest = published.manifest
+        self._instance = Instance(Path(), self.manifest.name)
         self.files = {file.path: file for file in self.manifest.files}
         self.table = self._chunk_table()
 
@@ -134,7 +94,7 @@ class RemoteSnapshot:
             if hashlib.sha256(data).hexdigest() != file.sha256:
                 raise SourceError(f"{self.source.address}/{file.path} is not that of the release")
             self._cache.put(key, data)
-        with _as_source_errors():
+        with as_source_errors():
             return ChunkTable(self.manifest, self._instance, data)
 
     def file(self, path: str) -> ChunkedFile:
@@ -210,6 +170,11 @@ class RemoteArchive(Archive):
         """Close what is open. The archive opens it again when it is used again."""
         super().close()
         self._snapshot.source.close()
+
+    def __len__(self) -> int:
+        if self.at is not None:
+            return super().__len__()
+        return self._snapshot.manifest.counts["sequences"]  # to count is to read the whole table
 
     def status(self) -> dict[str, Any]:
         """Counts and sizes; ready for JSON."""

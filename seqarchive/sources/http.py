@@ -216,4 +216,5 @@ def _reason(error: Exception) -> str:
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
     text = str(inner).rpartition(": ")[2] or type(inner).__name__
+    text = re.sub(r"\[Errno -?\d+\] ", "", text)
     return text[:200]

@@ -1,0 +1,1 @@
+"""Releases on the way: pulled from a source, pushed to a destination, signed and checked."""

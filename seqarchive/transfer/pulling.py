@@ -1,0 +1,407 @@
+"""Pull: get a release from a source, every byte of it checked, and only what is not here yet.
+
+Files come into ``.pull-NAME`` beside the snapshots, unfinished ones into ``.parts-NAME``. What was
+checked stays there when a pull is interrupted, and the next one of the same release goes on with
+it. The snapshot appears by one rename.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import durable
+from ..database import Database
+from ..errors import Conflict, Corrupt, NotFound, SeqArchiveError, SourceError
+from ..instances import MASTER, Instance
+from ..journal import INDEX_SUFFIXES, is_inside
+from ..manifests import Manifest, ManifestFile, read_manifest
+from ..releases import Releasing, named_place, releases
+from ..shards import file_sha256
+from ..sources.base import DELAYS, Interrupted, Source
+from ..sources.directory import DirectorySource
+from ..sources.published import (
+    Published,
+    listed_manifest,
+    listed_row,
+    listing_of,
+    signature_of,
+)
+from ..verifying import verify
+from .signing import signer
+
+Progress = Callable[[int], None]
+
+#: Files on their way at one time.
+JOBS = 4
+
+
+@dataclass(slots=True)
+class PullReport:
+    """How a release came."""
+
+    name: str
+    source: str
+    manifest_sha256: str = ""
+    is_new: bool = True
+    """Whether it was not here already."""
+    n_files: int = 0
+    n_bytes: int = 0
+    """Of all files of the release."""
+    files_here: int = 0
+    bytes_here: int = 0
+    """What some snapshot here had already, or an earlier pull that was interrupted."""
+    files_fetched: int = 0
+    bytes_fetched: int = 0
+    """What came from the source in this pull, also in vain."""
+    signed_by: str | None = None
+    """Fingerprint of the key, if it was checked."""
+    has_signature: bool = False
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def pull(
+    root: Path,
+    source: Source,
+    name: str | None = None,
+    *,
+    keys: list[bytes] | None = None,
+    signature: bytes | None = None,
+    jobs: int = JOBS,
+    begin: Callable[[int], None] = lambda _n: None,
+    progress: Progress = lambda _n: None,
+) -> PullReport:
+    """Get a release of a source into a root.
+
+    Args:
+        name: Of the release; the newest if None.
+        keys: Public keys; the release must be signed by one of them.
+        signature: Of the manifest, to be kept instead of the one that the source has.
+        jobs: Files on their way at one time.
+        begin: Called once with the bytes that are to come.
+        progress: Called with numbers of bytes that came, from any thread but one at a time.
+
+    Raises:
+        NotFound: The source has no such release. Conflict: Another one of this name is here.
+        SourceError: It failed, or gave wrong bytes; nothing of these is kept.
+        Locked: Another pull is under way.
+    """
+    started = time.monotonic()
+    row = listed_row(source, listing_of(source), name)
+    place = named_place(root, row["name"])
+    published = listed_manifest(source, row)
+    report = PullReport(place.name, source.address, published.sha256)
+    signature = signature or signature_of(source, place.name)
+    report.has_signature = signature is not None
+    if keys is not None:
+        report.signed_by = _signer(published, signature, keys, f"{source.address}/{place.name}")
+    files = _checked_files(published.manifest, source)
+    report.n_files, report.n_bytes = len(files), published.manifest.n_bytes
+    if _is_here(place, published.sha256):
+        report.is_new = False
+        report.files_here, report.bytes_here = report.n_files, report.n_bytes
+        if signature is not None and not place.signature.exists():
+            durable.make_writable(place.directory)
+            _write(place.signature, signature)
+            durable.seal_directory(place.directory)
+    else:
+        durable.make_directory(root)
+        with durable.WriterLock(root / ".pull.lock") as lock:
+            lock.declare(None)
+            pulling = _Pulling(root, source, published, report)
+            pulling.bring(files, jobs, begin, progress)
+            pulling.finish(signature)
+            lock.clear()
+    report.seconds = round(time.monotonic() - started, 3)
+    return report
+
+
+def _signer(published: Published, signature: bytes | None, keys: list[bytes], what: str) -> str:
+    if signature is None:
+        raise SourceError(f"{what} is not signed")
+    return signer(published.data, signature, keys, what)
+
+
+def _checked_files(manifest: Manifest, source: Source) -> tuple[ManifestFile, ...]:
+    """The files of a release, if it has what a snapshot has and nothing else."""
+    instance = Instance(Path(), manifest.name)
+    own = {instance.database.name, instance.chunks.name}
+    for file in manifest.files:
+        directory, _, path = file.path.partition("/")
+        for suffix in INDEX_SUFFIXES:
+            path = path.removesuffix(suffix)
+        if file.path not in own and not (directory == instance.journal.name and is_inside(path)):
+            raise SourceError(
+                f"{source.address}/{manifest.name} has {file.path!r}, which no snapshot has"
+            )
+    missing = own - {file.path for file in manifest.files}
+    if missing:
+        raise SourceError(f"{source.address}/{manifest.name} lacks {', '.join(sorted(missing))}")
+    return manifest.files
+
+
+def _is_here(place: Instance, sha256: str) -> bool:
+    """Whether a release is here. Raises Conflict if something else has its name."""
+    if not durable.exists(place.directory):
+        return False
+    try:
+        found = read_manifest(place).sha256
+    except (NotFound, Corrupt):
+        found = None
+    if found != sha256:
+        raise Conflict(f"{place.directory} is here already, and is another one than the source has")
+    return True
+
+
+class _Pulling:
+    """One pull under way."""
+
+    def __init__(
+        self, root: Path, source: Source, published: Published, report: PullReport
+    ) -> None:
+        name = published.manifest.name
+        self._root = root
+        self._source = source
+        self._published = published
+        self._report = report
+        self._unfinished = Instance(root, name, root / f".pull-{name}")
+        self._parts = root / f".parts-{name}"
+        self._stop = threading.Event()
+        self._count = threading.Lock()
+        self._progress: Progress = lambda _n: None
+
+    # --- what is here -----------------------------------------------------------------------
+
+    def bring(
+        self,
+        files: tuple[ManifestFile, ...],
+        jobs: int,
+        begin: Callable[[int], None],
+        progress: Progress,
+    ) -> None:
+        """Have all files of the release, each of them checked."""
+        durable.make_writable(self._unfinished.directory)
+        durable.make_directory(self._unfinished.directory)
+        durable.make_directory(self._parts)
+        holders = _files_here(self._root)
+        wanted = [file for file in files if not self._is_brought(file, holders)]
+        if isinstance(self._source, DirectorySource):
+            wanted = [file for file in wanted if not self._is_linked(file, self._source.path)]
+        n_bytes = sum(file.n_bytes for file in wanted)
+        begun = sum(self._size_of_part(file) for file in wanted)
+        free = shutil.disk_usage(self._root).free
+        if n_bytes - begun > free:
+            raise SeqArchiveError(
+                f"{self._root}: {n_bytes - begun:,} bytes are to come, and {free:,} are free"
+            )
+        begin(n_bytes)
+        self._progress = progress
+        self._fetch_all(wanted, jobs)
+
+    def _target(self, file: ManifestFile) -> Path:
+        return self._unfinished.directory / file.path
+
+    def _is_brought(self, file: ManifestFile, holders: dict[tuple[int, str], Path]) -> bool:
+        """Whether a file is here, or can be had from what is here."""
+        target = self._target(file)
+        if durable.exists(target):
+            if _is_file(target, file):
+                self._note_here(file)
+                return True
+            durable.remove(target)
+        holder = holders.get((file.n_bytes, file.sha256))
+        if holder is None or not self._is_shared(file, holder):
+            return False
+        self._note_here(file)
+        return True
+
+    def _is_linked(self, file: ManifestFile, root: Path) -> bool:
+        """Whether a file could be had at once from a source on the same disk."""
+        if not self._is_shared(file, root / self._unfinished.name / file.path):
+            return False
+        self._report.files_fetched += 1
+        self._report.bytes_fetched += file.n_bytes
+        return True
+
+    def _is_shared(self, file: ManifestFile, holder: Path) -> bool:
+        """Whether a file that is somewhere on this machine has become one of the release."""
+        if not _is_file(holder, file):
+            return False
+        target = self._target(file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if durable.share(holder, target) is durable.Sharing.LINKED or _is_file(target, file):
+            return True
+        durable.remove(target)
+        return False
+
+    def _note_here(self, file: ManifestFile) -> None:
+        self._report.files_here += 1
+        self._report.bytes_here += file.n_bytes
+
+    # --- what is not ------------------------------------------------------------------------
+
+    def _part(self, file: ManifestFile) -> Path:
+        return self._parts / file.sha256
+
+    def _size_of_part(self, file: ManifestFile) -> int:
+        part = self._part(file)
+        return part.stat().st_size if part.is_file() else 0
+
+    def _fetch_all(self, files: list[ManifestFile], jobs: int) -> None:
+        # Of two files with the same bytes, one comes and the other is made from it.
+        first = {file.sha256: file for file in reversed(files)}
+        with self._pool(jobs) as pool:
+            # The largest first, so that none of them is alone at the end.
+            largest = sorted(first.values(), key=lambda file: -file.n_bytes)
+            futures = [pool.submit(self._fetch, file) for file in largest]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        for file in files:
+            if first[file.sha256] is not file:
+                durable.share(self._target(first[file.sha256]), self._target(file))
+
+    @contextmanager
+    def _pool(self, jobs: int) -> Iterator[ThreadPoolExecutor]:
+        pool = ThreadPoolExecutor(jobs, thread_name_prefix="pull")
+        try:
+            yield pool
+        finally:
+            self._stop.set()
+            pool.shutdown(cancel_futures=True)
+
+    def _fetch(self, file: ManifestFile) -> None:
+        """One file, from where an earlier attempt has left it."""
+        part = self._part(file)
+        for is_last in (False, True):
+            self._complete(file, part)
+            if _is_file(part, file):
+                break
+            # Not what the release says. What was begun earlier, or on another day, may be to
+            # blame; so once more from the beginning.
+            durable.remove(part)
+            if is_last:
+                raise SourceError(
+                    f"{self._source.address}/{self._unfinished.name}/{file.path} is not the file "
+                    "of the release (wrong SHA-256); nothing of it was kept"
+                )
+        target = self._target(file)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        durable.publish(part, target)
+        with self._count:
+            self._report.files_fetched += 1
+
+    def _complete(self, file: ManifestFile, part: Path) -> None:
+        """Have as many bytes in a part as its file has; attempts that got further are free."""
+        delays = iter(DELAYS)
+        with self._count:
+            self._progress(self._size_of_part(file))
+        while (before := self._size_of_part(file)) < file.n_bytes or not part.exists():
+            try:
+                self._append(file, part)
+                failure = Interrupted(
+                    f"{self._source.address}/{self._unfinished.name}/{file.path} ends early"
+                )
+                if self._size_of_part(file) >= file.n_bytes:
+                    return
+            except Interrupted as error:
+                failure = error
+            if self._size_of_part(file) > before:
+                delays = iter(DELAYS)
+            delay = next(delays, None)
+            if delay is None:
+                raise failure
+            if self._stop.wait(max(delay, failure.retry_after)):
+                raise failure
+
+    def _append(self, file: ManifestFile, part: Path) -> None:
+        path = f"{self._unfinished.name}/{file.path}"
+        with open(part, "ab") as out:
+            start = out.tell()
+            if start > file.n_bytes:
+                out.truncate(0)
+                start = 0
+            with self._source.stream(path, start) as stream:
+                if stream.start != start:  # the source knows no ranges
+                    out.truncate(0)
+                n_bytes = stream.start
+                for chunk in stream.chunks:
+                    n_bytes += len(chunk)
+                    if n_bytes > file.n_bytes:
+                        raise SourceError(f"{self._source.address}/{path} is too long")
+                    out.write(chunk)
+                    with self._count:
+                        self._report.bytes_fetched += len(chunk)
+                        self._progress(len(chunk))
+                    if self._stop.is_set():
+                        raise Interrupted("another file failed")
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def finish(self, signature: bytes | None) -> None:
+        """Check the release as a whole, and give it its name."""
+        unfinished = self._unfinished
+        _write(unfinished.manifest, self._published.data)
+        if signature is not None:
+            _write(unfinished.signature, signature)
+        found = verify(unfinished, full=False).findings
+        if found:
+            raise SourceError(
+                f"{self._source.address}/{unfinished.name} is damaged where it was made: {found[0]}"
+            )
+        with Releasing(self._root) as releasing:
+            final = releasing.new(unfinished.name)
+            durable.publish_directory(unfinished.directory, final.directory)
+            releasing.publish()
+        durable.remove_directory(self._parts)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """A read-only file whose contents are durable on return."""
+    durable.remove(path)
+    path.write_bytes(data)
+    durable.make_read_only(path)
+    durable.fsync(path)
+
+
+def _is_file(path: Path, file: ManifestFile) -> bool:
+    """Whether a path is that of the file that a manifest speaks of, to the byte."""
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_size != file.n_bytes:
+            return False
+        return file_sha256(path) == (file.n_bytes, bytes.fromhex(file.sha256))
+    except OSError:
+        return False
+
+
+def _files_here(root: Path) -> dict[tuple[int, str], Path]:
+    """The files of all instances of a root, by their size and SHA-256, as these say."""
+    found = {}
+    master = Instance(root, MASTER)
+    if master.database.is_file():
+        try:
+            with closing(Database.of(master)) as database:
+                for row in database.shards():
+                    if is_inside(row.path):
+                        path = master.journal / row.path
+                        fai, gzi = (path.with_name(path.name + end) for end in INDEX_SUFFIXES)
+                        found[row.size_bytes, row.sha256.hex()] = path
+                        found[row.fai_bytes, row.fai_sha256.hex()] = fai
+                        found[row.gzi_bytes, row.gzi_sha256.hex()] = gzi
+        except SeqArchiveError:  # a damaged one has nothing to give
+            pass
+    for release in releases(root):
+        for file in release.found.manifest.files:
+            found[file.n_bytes, file.sha256] = release.instance.directory / file.path
+    return found
