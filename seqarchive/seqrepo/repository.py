@@ -12,47 +12,48 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..archive import Archive, open_archive
 from ..batches import OnConflict
-from ..database import SequenceRow
+from ..database import Database, SequenceRow
 from ..deflines import Naming
 from ..errors import BadInterval, BadName, NotFound, ReadOnly
 from ..identifiers import (
     Digest,
+    DigestKey,
+    Key,
     StoredDigests,
+    bare_keys,
     computed_names,
     digest_bytes,
     digest_of,
     digest_text,
     parse_alias,
     parse_digest,
+    qualified_key,
 )
 from ..instances import Instance
 from ..letters import letters_in
 from ..load_options import LoadOptions
 from ..loading import store_records
+from ..namespaces import canonical
 from ..records import Record, record_of
+from ..remote import open_remote
 from ..sequences import ArchivedSequence
+from ..sources import is_remote
 from ..writing import initialise
 from .layout import STORED_NAMESPACES
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: Names that follow from digests, as SeqRepo spells their namespaces.
-_COMPUTED = {
-    "md5": "MD5",
-    "seguid": "SEGUID",
-    "sha1": "SHA1",
-    "VMC": "VMC",
-    "sha512t24u": "sha512t24u",
-    "ga4gh": "ga4gh",
-}
+#: Names that follow from digests and that SeqRepo stores, with its spelling of the namespace.
+_DIGESTS = {"md5": "MD5", "seguid": "SEGUID", "sha1": "SHA1", "VMC": "VMC"}
+_DIGESTS_IN_LOWER_CASE = frozenset(name.lower() for name in _DIGESTS)
 
-#: Namespaces that spell one digest, each in its own way: one row of SeqRepo's table.
-_ONE_DIGEST = frozenset({"VMC", "sha512t24u", "ga4gh"})
+#: Namespaces that SeqRepo's interface has under another name than its tables.
+_OURS = {theirs: ours for ours, theirs in STORED_NAMESPACES.items()}
 
 #: Residues that wait for a commit before one is made.
 _MUCH = 100_000_000
@@ -114,7 +115,9 @@ class SeqRepo:
         if writeable and not Path(root_dir).exists():
             initialise(Instance(Path(root_dir).absolute()))
         try:
-            self.archive: Archive = open_archive(root_dir)
+            self.archive: Archive = (
+                open_remote(os.fspath(root_dir)) if is_remote(root_dir) else open_archive(root_dir)
+            )
         except NotFound as error:
             raise OSError(f"Unable to open SeqRepo directory {root_dir}: {error}") from None
         if writeable:
@@ -140,8 +143,12 @@ class SeqRepo:
             self.commit()
         self.archive.close()
 
+    def __getstate__(self) -> dict[str, object]:
+        self.reading()  # what waits would be stored by both
+        return self.__dict__
+
     def __repr__(self) -> str:
-        return f"SeqRepo(root_dir={self.archive.instance.directory}, writeable={self._writeable})"
+        return f"SeqRepo(root_dir={self.archive.address}, writeable={self._writeable})"
 
     def close(self) -> None:
         """Commit what was stored, and close what is open."""
@@ -190,10 +197,12 @@ class SeqRepo:
         Raises:
             KeyError: No such sequence, or more than one. ValueError: A negative or reversed range.
         """
-        if (start or 0) < 0 or (end or 0) < 0:
-            raise BadInterval(f"the range {start}-{end} is negative; positions count from 0")
         identifier = alias if namespace is None else f"{namespace}:{alias}"
-        return self.reading().fetch(identifier, start, end, clamp=True)
+        archive = self.reading()
+        if (start or 0) < 0 or (end is not None and end < (start or 0)):
+            archive.find(identifier)  # no such sequence is the first thing to say
+            raise BadInterval(f"{identifier}: the range {start}-{end} is negative or reversed")
+        return archive.fetch(identifier, start, end, clamp=True)
 
     def fetch_uri(self, uri: str, start: int | None = None, end: int | None = None) -> str:
         """``fetch`` by ``namespace:alias``."""
@@ -226,7 +235,9 @@ class SeqRepo:
         """All names of a sequence, or those in some namespaces, as ``namespace:alias``."""
         del translate_ncbi_namespace
         wanted = [target_namespaces] if isinstance(target_namespaces, str) else target_namespaces
-        rows = self.aliases.find_aliases(seq_id=self.reading().find(identifier))
+        archive = self.reading()
+        with archive.database.one_commit():
+            rows = list(self.aliases.find_aliases(seq_id=archive.find(identifier)))
         return [
             f"{row['namespace']}:{row['alias']}"
             for row in rows
@@ -243,12 +254,15 @@ class SeqRepo:
 
     def get_metadata(self, identifier: str) -> dict[str, Any]:
         """``length``, ``alphabet``, ``added`` (ISO 8601) and ``aliases`` of a sequence."""
-        found = self.reading().metadata(identifier)
+        archive = self.reading()
+        with archive.database.one_commit():
+            found = archive.metadata(identifier)
+            aliases = self.translate_identifier(identifier)
         return {
             "length": found["length"],
             "alphabet": found["alphabet"],
             "added": found["added"],
-            "aliases": self.translate_identifier(identifier),
+            "aliases": aliases,
         }
 
     def translate_sequence_identifier(
@@ -311,83 +325,148 @@ class SeqAliases:
         current_only: bool = True,
         translate_ncbi_namespace: bool | None = None,
     ) -> Iterator[dict[str, Any]]:
-        """Names that match, exactly, sorted by sequence, namespace and name.
+        """Names that match, exactly, sorted by sequence, namespace and name as in SeqRepo's table.
 
         Yields:
-            ``seq_id``, ``namespace``, ``alias``, ``added``, ``is_current``; in the namespaces of
-            both SeqRepo's interface and its tables.
+            ``seq_id``, ``namespace``, ``alias``, ``added``, ``is_current``; each row in the
+            namespace of the table, then in those of SeqRepo's interface.
         """
         del translate_ncbi_namespace
         archive = self._repository.reading()
-        if seq_id is None and namespace is not None and alias is not None:
-            try:
-                digests = [archive.find(f"{namespace}:{alias}")]
-            except NotFound:
-                digests = []
-            if not current_only:
-                digests += self._former(namespace, alias)
-        elif seq_id is None and alias is not None:
-            digests = [
-                digest_text(archive.database.sequence(number).digest)
-                for _, number in archive.database.candidates(alias)
-            ]
-        elif seq_id is None:
-            digests = [sequence.digest for sequence in archive.sequences()]
+        wanted = _Wanted.of(namespace, alias, current_only)
+        if seq_id is None and alias is None:
+            for digest in sorted(sequence.digest for sequence in archive.sequences()):
+                with archive.database.one_commit():
+                    rows = self._rows(digest, wanted)
+                yield from rows
+            return
+        if seq_id is not None:
+            keys = [qualified_key(f"sha512t24u:{seq_id}")]
+        elif namespace is not None:
+            keys = [qualified_key(f"{namespace}:{alias}")]
         else:
-            digests = [Digest(seq_id)] if f"sha512t24u:{seq_id}" in archive else []
-        wanted = None if namespace is None else _spellings(namespace)
-        if wanted == _ONE_DIGEST:
-            alias = None  # three spellings of what was found
-        for digest in sorted(dict.fromkeys(digests)):
-            for row in self._rows(digest, current_only=current_only):
-                if wanted is not None and row["namespace"] not in wanted:
-                    continue
-                if alias is not None and row["alias"] != alias:
-                    continue
-                yield row
+            keys = [*bare_keys(str(alias))]
+        with archive.database.one_commit():
+            digests = self._digests(keys)
+            if seq_id is None and not current_only:
+                digests |= self._former(str(alias))
+            rows = [row for digest in sorted(digests) for row in self._rows(digest, wanted)]
+        yield from rows
 
-    def _former(self, namespace: str, alias: str) -> list[Digest]:
-        try:
-            meanings = self._repository.archive.history(f"{namespace}:{alias}")
-        except (NotFound, BadName):
-            return []
-        return [digest_text(one.digest) for one in meanings if not one.is_reclaimed]
-
-    def _rows(self, digest: Digest, *, current_only: bool) -> list[dict[str, Any]]:
+    def _digests(self, keys: Iterable[Key | None]) -> set[Digest]:
+        """What keys stand for; a digest for itself, be it here or not."""
         database = self._repository.archive.database
-        (row,) = database.connection.execute(
-            "SELECT s.id, md5, sha1, created FROM sequences s, batches b WHERE b.id = s.batch_id"
-            " AND s.digest = ?",
-            (_raw(digest),),
-        ).fetchall()
-        number, md5, sha1, created = row
-        found = [
-            (_COMPUTED[name.namespace], name.alias, created, 1)
-            for name in computed_names(StoredDigests(_raw(digest), md5, sha1), _COMPUTED)
+        found = set()
+        for key in keys:
+            if isinstance(key, DigestKey) and key.column == "digest":
+                found.add(digest_text(key.value))
+            elif key is not None:
+                found.update(digest_text(location.digest) for location in database.locate(key))
+        return found
+
+    def _former(self, alias: str) -> set[Digest]:
+        """What a name meant in any namespace."""
+        rows = self._repository.archive.database.connection.execute(
+            "SELECT digest FROM ended_aliases e JOIN sequences s ON s.id = e.sequence_id"
+            " WHERE e.alias = ?",
+            (alias,),
+        )
+        return {digest_text(digest) for (digest,) in rows}
+
+    def _rows(self, digest: Digest, wanted: _Wanted) -> list[dict[str, Any]]:
+        found = _stored_rows(self._repository.archive.database, digest, wanted)
+        found.sort()
+        return [
+            {
+                "seq_id": digest,
+                "namespace": spelled,
+                "alias": name,
+                "added": _time(when),
+                "is_current": current,
+            }
+            for namespace, alias, when, current in found
+            for spelled, name in _spellings(namespace, alias)
         ]
-        queries = [("aliases", "batch_id", 1)]
-        if not current_only:
-            queries.append(("ended_aliases", "from_batch", 0))
-        for table, since, current in queries:
+
+
+class _Wanted(NamedTuple):
+    """Which rows of SeqRepo's table are asked for; None is any."""
+
+    namespace: str | None
+    """In lower case."""
+    alias: str | None
+    current_only: bool
+
+    @classmethod
+    def of(cls, namespace: str | None, alias: str | None, current_only: bool) -> _Wanted:
+        """What the interface is asked for, said as the table has it."""
+        if namespace is None:
+            return cls(None, alias, current_only)
+        try:
+            name = canonical(namespace).lower()
+        except BadName:
+            name = namespace  # no row has it
+        prefix = _PREFIXES.get(name)
+        if prefix is None:
+            return cls(name, alias, current_only)
+        if alias is not None:
+            alias = f"GS_{alias[len(prefix) :]}" if alias.startswith(prefix) else ""
+        return cls("vmc", alias, current_only)
+
+    def has(self, namespace: str, alias: str) -> bool:
+        """Whether a row is one of them, its namespace spelled as here."""
+        return self.namespace in (None, namespace.lower()) and self.alias in (None, alias)
+
+
+#: Namespaces of the interface for the digest that the table has as ``VMC:GS_``; in lower case.
+_PREFIXES = {"sha512t24u": "", "ga4gh": "SQ."}
+
+
+def _spellings(namespace: str, alias: str) -> list[tuple[str, str]]:
+    """A row of SeqRepo's table, and what its interface adds to it."""
+    if namespace == "VMC":
+        digest = alias.removeprefix("GS_")
+        return [(namespace, alias), ("sha512t24u", digest), ("ga4gh", f"SQ.{digest}")]
+    ours = _OURS.get(namespace)
+    return [(namespace, alias)] if ours is None else [(namespace, alias), (ours, alias)]
+
+
+def _stored_rows(
+    database: Database, digest: Digest, wanted: _Wanted
+) -> list[tuple[str, str, str, int]]:
+    """Names of a sequence as rows of SeqRepo's table: namespace, alias, time, whether it is so
+    still; none if there is no such sequence."""
+    row = database.connection.execute(
+        "SELECT s.id, md5, sha1, created FROM sequences s JOIN batches b ON b.id = s.batch_id"
+        " WHERE s.digest = ?",
+        (digest_bytes(digest),),
+    ).fetchone()
+    if row is None:
+        return []
+    number, md5, sha1, created = row
+    digests = StoredDigests(digest_bytes(digest), md5, sha1)
+    found = [
+        (_DIGESTS[namespace], alias, created, 1)
+        for namespace, alias in computed_names(digests, _DIGESTS)
+        if wanted.has(namespace, alias)
+    ]
+    if wanted.namespace in _DIGESTS_IN_LOWER_CASE:
+        return found
+    queries = [("aliases", "batch_id", 1)]
+    if not wanted.current_only:
+        queries.append(("ended_aliases", "from_batch", 0))
+    for table, since, current in queries:
+        found += (
+            (STORED_NAMESPACES.get(namespace, namespace), alias, when, current)
             for namespace, alias, when in database.connection.execute(
                 f"SELECT n.name, a.alias, b.created FROM {table} a"
                 " JOIN namespaces n ON n.id = a.namespace_id"
                 f" JOIN batches b ON b.id = a.{since} WHERE a.sequence_id = ?",
                 (number,),
-            ):
-                found.append((namespace, alias, when, current))
-                if namespace in STORED_NAMESPACES:
-                    found.append((STORED_NAMESPACES[namespace], alias, when, current))
-        return [
-            {
-                "seq_id": digest,
-                "namespace": namespace,
-                "alias": alias,
-                "added": _time(when),
-                "is_current": current,
-            }
-            for namespace, alias, when, current in sorted(found)
-        ]
+            )
+            if wanted.has(namespace, alias)
+        )
+    return found
 
 
 class Sequences:
@@ -420,12 +499,13 @@ class Sequences:
             KeyError: No such sequence.
         """
         database = self._repository.reading().database
-        row = database.connection.execute(
-            "SELECT id FROM sequences WHERE digest = ?", (_raw(seq_id),)
-        ).fetchone()
-        if row is None:
-            raise NotFound(f"{seq_id!r} is not in the archive")
-        return self._info(database.sequence(row[0]))
+        with database.one_commit():
+            row = database.connection.execute(
+                "SELECT id FROM sequences WHERE digest = ?", (_raw(seq_id),)
+            ).fetchone()
+            if row is None:
+                raise NotFound(f"{seq_id!r} is not in the archive")
+            return self._info(database.sequence(row[0]))
 
     def _info(self, row: SequenceRow) -> dict[str, Any]:
         database = self._repository.archive.database
@@ -447,20 +527,6 @@ def _raw(digest: str) -> bytes:
         return digest_bytes(parse_digest(digest))
     except BadName:
         return b""
-
-
-def _spellings(namespace: str) -> frozenset[str]:
-    """A namespace in the spellings of SeqRepo's interface and of its tables."""
-    if namespace in _ONE_DIGEST:
-        return _ONE_DIGEST
-    pairs = [*STORED_NAMESPACES.items(), *_COMPUTED.items()]
-    same = {
-        name
-        for pair in pairs
-        if namespace.lower() in (one.lower() for one in pair)
-        for name in pair
-    }
-    return frozenset(same | {namespace})
 
 
 def _time(text: str) -> datetime:
