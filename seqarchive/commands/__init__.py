@@ -43,6 +43,7 @@ _VERBS = {
     "get": "get",
     "translate": "translate",
     "missing": "missing",
+    "fetch-load": "fetch_load",
     "export": "export",
     "export-aliases": "export_aliases",
     "import-aliases": "import_aliases",
