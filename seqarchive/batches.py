@@ -265,6 +265,18 @@ class Batch:
         """Record the names of records in shards that are not the digests of their sequences."""
         self.connection.executemany("INSERT INTO stored_names VALUES (?, ?)", rows)
 
+    def add_times_of_sequences(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Record when sequences were added to where they were adopted from (id, Unix time); what
+        is recorded already stays."""
+        self.connection.executemany("INSERT OR IGNORE INTO adopted_sequences VALUES (?, ?)", rows)
+
+    def add_times_of_aliases(self, rows: Iterable[tuple[str, int, int, int]]) -> None:
+        """Record when aliases got their meaning where they were adopted from (alias, namespace,
+        sequence, Unix time); what is recorded already stays."""
+        self.connection.executemany(
+            "INSERT OR IGNORE INTO adopted_aliases VALUES (?, ?, ?, ?)", rows
+        )
+
     def add_sha256(self, rows: Iterable[tuple[int, bytes]]) -> None:
         """Record the SHA-256 of sequences."""
         self.connection.executemany("INSERT OR REPLACE INTO sha256 VALUES (?, ?)", rows)

@@ -45,6 +45,8 @@ class Meaning(NamedTuple):
     to_batch: int | None
     """The batch that ended it; None if it is so still."""
     to_time: str | None
+    added: str | None
+    """When it began where it was adopted from (SeqRepo), if it was."""
     is_reclaimed: bool
     """Whether the residues are gone: ``repair --reclaim`` dropped what a reverted batch brought."""
 
@@ -119,18 +121,25 @@ _ALIASES = (
     " WHERE a.sequence_id = ?"
 )
 
-_HISTORY = """
+#: A time of ``adopted_sequences`` or ``adopted_aliases``, as batches have theirs.
+ADOPTED = "strftime('%Y-%m-%dT%H:%M:%SZ', d.added, 'unixepoch')"
+
+_HISTORY = f"""
     SELECT coalesce(s.digest, r.digest), coalesce(s.length, r.length),
-        m.from_batch, f.created, m.to_batch, t.created, s.id IS NULL
+        m.from_batch, f.created, m.to_batch, t.created,
+        CASE WHEN f.kind = 'import-seqrepo' THEN {ADOPTED} END, s.id IS NULL
     FROM (
-        SELECT sequence_id, from_batch, to_batch FROM ended_aliases
+        SELECT alias, namespace_id, sequence_id, from_batch, to_batch FROM ended_aliases
         WHERE alias = ? AND namespace_id = ?
         UNION ALL
-        SELECT sequence_id, batch_id, NULL FROM aliases WHERE alias = ? AND namespace_id = ?
+        SELECT alias, namespace_id, sequence_id, batch_id, NULL FROM aliases
+        WHERE alias = ? AND namespace_id = ?
     ) m
+    LEFT JOIN adopted_aliases d ON d.alias = m.alias AND d.namespace_id = m.namespace_id
+        AND d.sequence_id = m.sequence_id
     JOIN batches f ON f.id = m.from_batch LEFT JOIN batches t ON t.id = m.to_batch
     LEFT JOIN sequences s ON s.id = m.sequence_id LEFT JOIN reclaimed r ON r.id = m.sequence_id
-    ORDER BY m.from_batch, m.to_batch IS NULL, m.to_batch"""
+    ORDER BY m.from_batch, m.to_batch IS NULL, m.to_batch, d.added"""
 
 
 class Database:
@@ -365,6 +374,15 @@ class Database:
             (sequence_id,),
         ).fetchone()
         return SequenceRow(*row)
+
+    def added(self, row: SequenceRow) -> str:
+        """When a sequence was added: here, or to where it was adopted from. ISO 8601, UTC."""
+        (found,) = self.connection.execute(
+            f"SELECT coalesce({ADOPTED}, b.created) FROM batches b"
+            " LEFT JOIN adopted_sequences d ON d.sequence_id = ? WHERE b.id = ?",
+            (row.id, row.batch_id),
+        ).fetchone()
+        return str(found)
 
     def sequences(self) -> Iterator[SequenceRow]:
         """All sequences, in the order in which they lie in the shards."""

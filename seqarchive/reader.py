@@ -472,8 +472,9 @@ class ArchiveReader:
         """What is known of a sequence besides its residues; ready for JSON.
 
         Keys: ``identifier`` (``ga4gh:SQ.``), ``length``, ``alphabet`` (characters that occur),
-        ``circular``, ``aliases`` (all names), ``added`` (ISO 8601, UTC), ``batch``, ``deflines``
-        (``source`` and ``defline`` of each record that was this sequence).
+        ``circular``, ``aliases`` (all names), ``added`` (ISO 8601, UTC; of what was adopted, when
+        it was added there), ``batch``, ``deflines`` (``source`` and ``defline`` of each record
+        that was this sequence).
         """
         with self._finder.database.one_commit():
             return self._metadata(identifier)
@@ -482,16 +483,13 @@ class ArchiveReader:
         location = self._finder.locate(identifier)
         database = self._finder.database
         row = database.sequence(location.id)
-        (added,) = database.connection.execute(
-            "SELECT created FROM batches WHERE id = ?", (row.batch_id,)
-        ).fetchone()
         return {
             "identifier": "ga4gh:SQ." + digest_text(row.digest),
             "length": row.length,
             "alphabet": letters_in(row.letters),
             "circular": bool(location.circular),
             "aliases": self.translate(identifier),
-            "added": added,
+            "added": database.added(row),
             "batch": row.batch_id,
             "deflines": [
                 {"source": source, "defline": defline}

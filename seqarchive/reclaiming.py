@@ -198,6 +198,8 @@ def _drop(batch: Batch) -> None:
         ("ended_circular", "sequence_id"),
         ("sha256", "sequence_id"),
         ("stored_names", "sequence_id"),
+        ("adopted_sequences", "sequence_id"),
+        ("adopted_aliases", "sequence_id"),
         ("sequences", "id"),
     ):
         execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM temp.reclaiming)")

@@ -151,6 +151,8 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
     ),
     # The name of a record of an adopted shard, where that is not the digest of its residues.
     "stored_names": ({"sequence_id": int, "name": str}, {"pk": "sequence_id"}),
+    # When a sequence was added to where it was adopted from: seconds since 1970, UTC.
+    "adopted_sequences": ({"sequence_id": int, "added": int}, {"pk": "sequence_id"}),
     # ``offset``: of the first residue in the uncompressed shard.
     # ``letters``: bit i set if the sequence has character i of identifiers.RESIDUES.
     "sequences": (
@@ -204,6 +206,7 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
 _OWN_TABLES = {
     "aliases": ("alias", "namespace_id", "sequence_id", "batch_id"),
     "records": ("source_id", "ordinal", "sequence_id", "defline"),
+    "adopted_aliases": ("alias", "namespace_id", "sequence_id", "added"),
 }
 
 _INDEX = re.compile(r"INDEX (\w+) ON")
@@ -226,6 +229,14 @@ _STATEMENTS = (
         PRIMARY KEY (alias, namespace_id)
     ) WITHOUT ROWID""",
     "CREATE INDEX aliases_sequence ON aliases (sequence_id)",
+    # When an alias got a meaning where it was adopted from: seconds since 1970, UTC.
+    """CREATE TABLE adopted_aliases (
+        alias TEXT NOT NULL,
+        namespace_id INTEGER NOT NULL,
+        sequence_id INTEGER NOT NULL,
+        added INTEGER NOT NULL,
+        PRIMARY KEY (alias, namespace_id, sequence_id)
+    ) WITHOUT ROWID""",
     # The defline of each record of a source, in the order of the file.
     """CREATE TABLE records (
         source_id INTEGER NOT NULL,

@@ -906,6 +906,7 @@ def test_all_that_a_name_meant_is_in_its_history(told: Told) -> None:
                 "from_time": _day(begin),
                 "to_batch": end,
                 "to_time": _day(end),
+                "added": None,
                 "is_reclaimed": False,
             }
             for text, begin, end in told_history(told)

@@ -193,6 +193,10 @@ def test_click_and_tqdm_are_known_to_the_command_line_alone() -> None:
         (["Bio"], {"records.py", "sequences.py"}),
         (["zlib_ng"], {"bgzf.py"}),
         (["fcntl"], {"durable.py"}),
+        (["bioutils"], {"assemblies/bundled.py"}),
+        (["apsw"], {"remote/vfs.py"}),
+        (["boto3", "botocore"], {"sources/s3.py"}),
+        (["cryptography"], {"transfer/signatures.py"}),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )

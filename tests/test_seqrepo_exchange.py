@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import sqlite3
@@ -60,6 +61,10 @@ def _adopt(root: Path, directory: Path, *, verify: bool = False) -> AdoptReport:
     return import_seqrepo(Instance(root), directory, verify=verify)
 
 
+def b64(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).decode("ascii")
+
+
 def _names(directory: Path) -> dict[str, set[tuple[str, str]]]:
     """What the real package says: residues -> current names."""
     theirs = SeqRepo(str(directory))
@@ -90,6 +95,72 @@ def test_an_instance_is_adopted_with_its_names_and_their_history(
         meanings = archive.history("refseq:NM_2.1")
         assert [meaning.length for meaning in meanings] == [280, 4]
     assert verify(Instance(root), full=True).findings == []
+
+
+def test_what_is_adopted_keeps_its_dates(root: Path, theirs: Path, tmp_path: Path) -> None:
+    dates = {}
+    for path, table, order in (
+        ("sequences/db.sqlite3", "seqinfo", "seq_id"),
+        ("aliases.sqlite3", "seqalias", "seqalias_id"),
+    ):
+        with closing(sqlite3.connect(theirs / path)) as connection, connection:
+            rows = connection.execute(f"SELECT {order} FROM {table} ORDER BY 1").fetchall()
+            for n, (key,) in enumerate(rows):
+                when = f"20{n % 20:02}-03-0{1 + n % 9} 04:05:{n % 60:02}"
+                # As SQLite writes times, and as some instances have them.
+                spelled = [when, when.replace(" ", "T"), when + ".123456", when + "Z"][n % 4]
+                connection.execute(
+                    f"UPDATE {table} SET added = ? WHERE {order} = ?", (spelled, key)
+                )
+                dates[key] = when
+    with closing(sqlite3.connect(theirs / "aliases.sqlite3")) as connection:
+        names = {
+            (namespace, alias, key): dates[number]
+            for number, key, namespace, alias in connection.execute(
+                "SELECT seqalias_id, seq_id, namespace, alias FROM seqalias"
+            )
+        }
+    _adopt(root, theirs)
+    with seqarchive.connect(root) as archive:
+        for text in _TEXTS.values():
+            added = archive.metadata(sha512t24u(text))["added"]
+            assert added == dates[sha512t24u(text)].replace(" ", "T") + "Z"
+        meanings = archive.history("refseq:NM_2.1")
+        assert [meaning.added for meaning in meanings] == [
+            names["NCBI", "NM_2.1", b64(meaning.digest)].replace(" ", "T") + "Z"
+            for meaning in meanings
+        ]
+        assert len({meaning.added for meaning in meanings}) == 2
+        archive["refseq:own"] = "GGGGG"
+        assert archive.history("refseq:own")[0].added is None
+    # And SeqRepo gets them back.
+    export_seqrepo(Instance(root), tmp_path / "back" / "r")
+    with closing(sqlite3.connect(tmp_path / "back" / "r" / "aliases.sqlite3")) as connection:
+        back = {
+            (namespace, alias, key): added
+            for key, namespace, alias, added in connection.execute(
+                "SELECT seq_id, namespace, alias, added FROM seqalias WHERE alias != 'own'"
+                " AND seq_id != ?",
+                (sha512t24u("GGGGG"),),
+            )
+        }
+    digests = ("VMC", "SHA1", "MD5", "SEGUID")
+    assert {name: when for name, when in back.items() if name[0] not in digests} == {
+        name: when for name, when in names.items() if name[0] not in digests
+    }
+    assert all(back[name] == dates[name[2]] for name in back if name[0] in digests)
+
+
+def test_dates_that_are_none_are_those_of_the_import(root: Path, theirs: Path) -> None:
+    with closing(sqlite3.connect(theirs / "sequences" / "db.sqlite3")) as connection, connection:
+        connection.execute("UPDATE seqinfo SET added = 'some day'")
+    with closing(sqlite3.connect(theirs / "aliases.sqlite3")) as connection, connection:
+        connection.execute("UPDATE seqalias SET added = '9999-99-99 00:00:00'")
+    _adopt(root, theirs)
+    with seqarchive.connect(root) as archive:
+        (batch,) = archive.batches()
+        assert archive.metadata("refseq:NM_3.1")["added"] == batch["created"]
+        assert archive.history("refseq:NM_3.1")[0].added is None
 
 
 def test_every_range_of_a_wrapped_record_is_right(root: Path, theirs: Path) -> None:

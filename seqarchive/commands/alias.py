@@ -93,9 +93,10 @@ def print_history(settings: Settings, name: str, meanings: Sequence[Meaning]) ->
             else f"until batch {meaning.to_batch} ({meaning.to_time})"
         )
         gone = "  (reclaimed)" if meaning.is_reclaimed else ""
+        adopted = f", there since {meaning.added}" if meaning.added else ""
         click.echo(
             f"{name}  SQ.{digest_text(meaning.digest)}  {counted(meaning.length, 'residue')}  "
-            f"since batch {meaning.from_batch} ({meaning.from_time}) {until}{gone}"
+            f"since batch {meaning.from_batch} ({meaning.from_time}{adopted}) {until}{gone}"
         )
 
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,6 +80,7 @@ class _Row(NamedTuple):
     length: int
     alphabet: str
     path: str
+    added: object
 
 
 def import_seqrepo(
@@ -192,7 +194,7 @@ class _Adoption:
         rows = (
             _Row(*row)
             for row in sequences.execute(
-                "SELECT seq_id, len, alpha, relpath FROM seqinfo ORDER BY relpath, seq_id"
+                "SELECT seq_id, len, alpha, relpath, added FROM seqinfo ORDER BY relpath, seq_id"
             )
         )
         for relpath, some in groupby(rows, key=lambda row: row.path):
@@ -240,19 +242,18 @@ class _Adoption:
         new: list[NewSequence] = []
         names: dict[int, str] = {}
         taken: dict[bytes, int] = {}
+        times: dict[int, object] = {}
         for row in waiting:
             place = places[row.key]
-            if row.key in trusted:
-                digest = digest_bytes(row.key)
-                md5, sha1 = (bytes.fromhex(digests[row.key][name]) for name in ("MD5", "SHA1"))
-                letters = letters_of(row.alphabet.encode("ascii"))
-            else:
-                digest, md5, sha1, letters = shard.hashed(place)
+            digest, md5, sha1, letters = (
+                _said(row, digests[row.key]) if row.key in trusted else shard.hashed(place)
+            )
             sequence_id = known.get(digest) or taken.get(digest)
             if sequence_id is None and digest != digest_bytes(row.key):
                 sequence_id = self._known([digest]).get(digest)
             if sequence_id is None:
                 sequence_id = taken[digest] = self._batch.new_sequence_id()
+                times[sequence_id] = row.added
                 new.append(
                     NewSequence(
                         sequence_id, digest, md5, sha1, row.length, letters, shard_id, place.offset
@@ -272,6 +273,11 @@ class _Adoption:
         self._batch.add_shard(shard_id, path_here, files)
         self._batch.add_sequences(new)
         here = {sequence.id for sequence in new}
+        self._batch.add_times_of_sequences(
+            (sequence_id, when)
+            for sequence_id, added in times.items()
+            if (when := _unix_time(added)) is not None
+        )
         self._batch.add_stored_names((one, name) for one, name in names.items() if one in here)
         self._progress(shard.n_bytes)
 
@@ -346,7 +352,7 @@ class _Adoption:
     def take_aliases(self, on_conflict: OnConflict) -> None:
         """Take the names in, former ones as history."""
         rows = self._aliases.execute(
-            "SELECT a.seq_id, a.namespace, a.alias, a.is_current FROM seqalias a"
+            "SELECT a.seq_id, a.namespace, a.alias, a.is_current, a.added FROM seqalias a"
             " WHERE a.namespace NOT IN ('VMC', 'SHA1', 'MD5', 'SEGUID', 'sha512t24u', 'ga4gh')"
             " ORDER BY a.seqalias_id"
         )
@@ -358,12 +364,13 @@ class _Adoption:
         self._report.aliases_kept = self._batch.aliases.kept
 
     def _take_some(
-        self, rows: Sequence[tuple[str, str, str, int]], on_conflict: OnConflict
+        self, rows: Sequence[tuple[str, str, str, int, object]], on_conflict: OnConflict
     ) -> None:
         keys = {row[0] for row in rows if isinstance(row[0], str) and _KEY.match(row[0])}
         ids = self._known(map(digest_bytes, keys))
         current: list[AliasRow] = []
-        for key, namespace, alias, is_current in rows:
+        times: list[tuple[str, int, int, int]] = []
+        for key, namespace, alias, is_current, added in rows:
             if key not in keys:
                 self._skip(f"{namespace}:{alias}: the key of its sequence cannot be one")
                 continue
@@ -377,7 +384,11 @@ class _Adoption:
                 current.append(AliasRow(*name, sequence_id, str(self._layout.aliases), 0))
             else:
                 self._report.former_aliases += self._batch.add_former_meaning(name, sequence_id)
+            when = _unix_time(added)
+            if sequence_id is not None and when is not None:
+                times.append((*name, sequence_id, when))
         self._batch.add_aliases(current, on_conflict)
+        self._batch.add_times_of_aliases(times)
 
     def _name(self, namespace: object, alias: object) -> AliasId | None:
         """A name as the tables here have it; None if it cannot be one."""
@@ -405,3 +416,21 @@ class _Adoption:
                 n_records=0,
                 source_id=self._batch.new_source_id(),
             )
+
+
+def _said(row: _Row, digests: Mapping[str, str]) -> tuple[bytes, bytes, bytes, int]:
+    """sha512t24u, MD5, SHA-1 and letters of a sequence, as its instance has them."""
+    md5, sha1 = (bytes.fromhex(digests[name]) for name in ("MD5", "SHA1"))
+    return digest_bytes(row.key), md5, sha1, letters_of(row.alphabet.encode("ascii"))
+
+
+def _unix_time(text: object) -> int | None:
+    """A time of SeqRepo's tables (UTC) in seconds since 1970; None if it is none.
+
+    ``2016-08-27 03:00:00`` is what SQLite writes; ``T``, fractions and ``Z`` are in instances too.
+    """
+    try:
+        found = datetime.fromisoformat(str(text).removesuffix("Z"))
+        return int(found.replace(tzinfo=found.tzinfo or timezone.utc).timestamp())
+    except (ValueError, OverflowError):
+        return None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..database import Database
+from ..database import ADOPTED, Database
 from ..durable import Sharing
 from ..errors import Conflict, Corrupt
 from ..identifiers import digest_bytes, digest_text
@@ -262,6 +262,7 @@ class _Sequences(_Build):
             SELECT {_KEY}, s.length, _alpha(s.letters), {_TIME}, h.path
             FROM source.sequences s JOIN source.batches b ON b.id = s.batch_id
             JOIN source.shards h ON h.id = s.shard_id
+            {_TIMES_OF_SEQUENCES}
             WHERE {_REPRESENTED} AND s.batch_id > :old AND s.batch_id <= :new""",
             bounds,
         )
@@ -284,6 +285,7 @@ class _Aliases(_Build):
                 INSERT INTO main.seqalias (seq_id, namespace, alias, added)
                 SELECT {_KEY}, '{namespace}', {expression}, {_TIME}
                 FROM source.sequences s JOIN source.batches b ON b.id = s.batch_id
+                {_TIMES_OF_SEQUENCES}
                 WHERE {_REPRESENTED} AND s.batch_id > :old AND s.batch_id <= :new""",
                 bounds,
             )
@@ -306,8 +308,9 @@ class _Aliases(_Build):
                 FROM source.{table} a JOIN source.namespaces n ON n.id = a.namespace_id
                 JOIN source.sequences s ON s.id = a.sequence_id
                 JOIN source.batches b ON b.id = a.{since}
+                {_TIMES_OF_ALIASES}
                 WHERE {_REPRESENTED} AND a.{since} > :old AND a.{since} <= :new
-                ORDER BY a.{since}""",
+                ORDER BY a.{since}, d.added""",
                 bounds,
             )
 
@@ -326,8 +329,14 @@ _LEFT_OUT = """
 
 _REPRESENTED = "s.length > 0 AND s.id NOT IN (SELECT id FROM temp.left_out)"
 
-#: When a batch was committed, as SeqRepo writes times.
-_TIME = "replace(substr(b.created, 1, 19), 'T', ' ')"
+#: When something was added, here or to where it was adopted from, as SeqRepo writes times.
+_TIME = f"replace(substr(coalesce({ADOPTED}, b.created), 1, 19), 'T', ' ')"
+
+_TIMES_OF_SEQUENCES = "LEFT JOIN source.adopted_sequences d ON d.sequence_id = s.id"
+_TIMES_OF_ALIASES = (
+    "LEFT JOIN source.adopted_aliases d ON d.alias = a.alias"
+    " AND d.namespace_id = a.namespace_id AND d.sequence_id = a.sequence_id"
+)
 
 _NAMESPACE = (
     "CASE n.name "

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..archive import Archive, open_archive
 from ..batches import OnConflict
-from ..database import Database, SequenceRow
+from ..database import ADOPTED, Database, SequenceRow
 from ..deflines import Naming
 from ..errors import BadInterval, BadName, NotFound, ReadOnly
 from ..identifiers import (
@@ -437,8 +437,9 @@ def _stored_rows(
     """Names of a sequence as rows of SeqRepo's table: namespace, alias, time, whether it is so
     still; none if there is no such sequence."""
     row = database.connection.execute(
-        "SELECT s.id, md5, sha1, created FROM sequences s JOIN batches b ON b.id = s.batch_id"
-        " WHERE s.digest = ?",
+        f"SELECT s.id, md5, sha1, coalesce({ADOPTED}, created) FROM sequences s"
+        " JOIN batches b ON b.id = s.batch_id"
+        " LEFT JOIN adopted_sequences d ON d.sequence_id = s.id WHERE s.digest = ?",
         (digest_bytes(digest),),
     ).fetchone()
     if row is None:
@@ -459,9 +460,12 @@ def _stored_rows(
         found += (
             (STORED_NAMESPACES.get(namespace, namespace), alias, when, current)
             for namespace, alias, when in database.connection.execute(
-                f"SELECT n.name, a.alias, b.created FROM {table} a"
+                f"SELECT n.name, a.alias, coalesce({ADOPTED}, b.created) FROM {table} a"
                 " JOIN namespaces n ON n.id = a.namespace_id"
-                f" JOIN batches b ON b.id = a.{since} WHERE a.sequence_id = ?",
+                f" JOIN batches b ON b.id = a.{since}"
+                " LEFT JOIN adopted_aliases d ON d.alias = a.alias"
+                " AND d.namespace_id = a.namespace_id AND d.sequence_id = a.sequence_id"
+                " WHERE a.sequence_id = ?",
                 (number,),
             )
             if wanted.has(namespace, alias)
@@ -509,14 +513,11 @@ class Sequences:
 
     def _info(self, row: SequenceRow) -> dict[str, Any]:
         database = self._repository.archive.database
-        (created,) = database.connection.execute(
-            "SELECT created FROM batches WHERE id = ?", (row.batch_id,)
-        ).fetchone()
         return {
             "seq_id": digest_text(row.digest),
             "len": row.length,
             "alpha": letters_in(row.letters),
-            "added": _time(created),
+            "added": _time(database.added(row)),
             "relpath": "" if row.shard_id is None else database.shard(row.shard_id).path,
         }
 
