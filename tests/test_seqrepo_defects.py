@@ -1,8 +1,9 @@
 """What SeqRepo gets wrong does not go wrong here: one test for each defect found by running it.
 
-The numbers are those of the list of defects. D5 (fetch-load), D7 and D17 (snapshots), D11 (pull) and
-D12 (assembly names) have test files of their own. Left out, because what it is about is not part of
-this package yet, is D25 (the REST service); of D13, D19 and D22, what concerns REST and upgrade.
+The numbers are those of the list of defects. D5 (fetch-load), D7 and D17 (snapshots), D11 (pull)
+and D12 (assembly names) have test files of their own. Left out, because what it is about is not
+part of this package yet, is D25 (the REST service); of D13, D19 and D22, what concerns REST and
+upgrade.
 """
 
 from __future__ import annotations
