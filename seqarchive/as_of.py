@@ -17,6 +17,7 @@ import sqlite3
 _VIEWS = {
     "batches": "SELECT * FROM main.batches WHERE id <= {at}",
     "sources": "SELECT * FROM main.sources WHERE batch_id <= {at}",
+    "collections": "SELECT * FROM main.collections WHERE batch_id <= {at}",
     "sequences": "SELECT * FROM main.sequences WHERE batch_id <= {at}",
     "namespaces": "SELECT * FROM main.namespaces WHERE batch_id <= {at}",
     "aliases": """

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 
 from . import durable, namespaces, schema
 from .errors import AliasConflict, ReadOnly, SeqArchiveError
-from .identifiers import Alias, digest_text
+from .identifiers import Alias, Digest, digest_bytes, digest_text
+from .seqcol.digests import CollectionDigests
 from .shard_writer import ShardFiles
 from .version import __version__
 
@@ -110,6 +111,9 @@ def create_database(final: Path, temporary: Path) -> None:
     with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         schema.migrate(connection)
+        # Before it has its name: to change the mode writes to the file under a rollback journal,
+        # and a reader cannot open what a full disk would leave of that.
+        connection.execute("PRAGMA journal_mode = WAL")
     durable.publish_writable(unfinished, final)
 
 
@@ -440,6 +444,7 @@ class Batch:
         compression: str | None = None,
         n_records: int,
         source_id: int,
+        collection_id: int | None = None,
     ) -> None:
         """Record a file that was read. The same bytes as an earlier source share its records."""
         earlier = self.connection.execute(
@@ -451,7 +456,7 @@ class Batch:
         if earlier is not None:
             self.connection.execute("DELETE FROM records WHERE source_id = ?", (source_id,))
         self.connection.execute(
-            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 source_id,
                 self.id,
@@ -462,8 +467,43 @@ class Batch:
                 compression,
                 n_records,
                 None if earlier is None else earlier[0],
+                collection_id,
             ),
         )
+
+    def has_collection(self, digest: Digest) -> bool:
+        """Whether there is a collection of this digest."""
+        found = self.connection.execute(
+            "SELECT 1 FROM collections WHERE digest = ?", (digest_bytes(digest),)
+        )
+        return found.fetchone() is not None
+
+    def add_collection(
+        self, digests: CollectionDigests, *, n_members: int, n_residues: int, source_id: int
+    ) -> int:
+        """Record what a file is as a collection. Returns its id, that of an earlier one if there
+        is one of this digest."""
+        known = self.connection.execute(
+            "SELECT id FROM collections WHERE digest = ?", (digest_bytes(digests.digest),)
+        ).fetchone()
+        if known is not None:
+            return int(known[0])
+        added = self.connection.execute(
+            "INSERT INTO collections (digest, names, sequences, lengths, name_length_pairs,"
+            " sorted_name_length_pairs, sorted_sequences, n_members, n_residues, source_id,"
+            " batch_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*map(digest_bytes, digests), n_members, n_residues, source_id, self.id),
+        )
+        return int(added.lastrowid or 0)
+
+    def collection_of_source(self, source_id: int) -> tuple[int, bytes] | None:
+        """What a file is as a collection: its id and its digest."""
+        found = self.connection.execute(
+            "SELECT c.id, c.digest FROM sources s JOIN collections c ON c.id = s.collection_id"
+            " WHERE s.id = ?",
+            (source_id,),
+        ).fetchone()
+        return None if found is None else (int(found[0]), bytes(found[1]))
 
     def has_source_of(self, size_bytes: int) -> bool:
         """Whether an earlier batch read a file of this size."""

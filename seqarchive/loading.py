@@ -7,7 +7,7 @@ the length of a record nor their number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -43,11 +43,16 @@ def load(
     files: Iterable[str],
     options: LoadOptions,
     progress: Progress = lambda _n_bytes: None,
+    *,
+    kind: str = "load",
+    labels: Mapping[str, str] | None = None,
 ) -> LoadReport:
     """Load files into an instance as one batch.
 
     Args:
         files: Names; ``-`` is standard input. Formats and compression are recognised.
+        kind: What the log calls it.
+        labels: What to call files that the user does not know; they are no collections.
 
     Raises:
         BadInput: A record or a file that is not right, named with its line.
@@ -58,10 +63,10 @@ def load(
 
     def send(pipeline: Pipeline) -> None:
         for name in names:
-            pipeline.load(name, progress)
+            pipeline.load(name, progress, (labels or {}).get(name))
 
     threads = options.threads if _is_much(names) else 0
-    return _change(instance, "load", send, options, threads=threads)
+    return _change(instance, kind, send, options, threads=threads)
 
 
 def store_records(

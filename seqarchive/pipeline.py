@@ -103,12 +103,17 @@ class Pipeline:
         self._records: list[Record | BadInput] = []
         self._records_bytes = 0
 
-    def load(self, name: str, progress: Progress) -> None:
-        """Send one file through."""
-        if self._load_again(name, progress):
+    def load(self, name: str, progress: Progress, label: str | None = None) -> None:
+        """Send one file through.
+
+        Args:
+            label: What to call it, if not by its name; it is no collection then.
+        """
+        if label is None and self._load_again(name, progress):
             return
         with open_input(name) as source:
-            self._storer.open_source(source.label)
+            source.label = label or source.label
+            self._storer.open_source(source.label, is_collection=label is None)
             chunks = _ahead(source, self._engine.reader, progress)
             n_before = self._report.records
             try:

@@ -36,6 +36,7 @@ from .journal import is_inside
 from .letters import letters_in
 from .manifests import snapshots_in
 from .moments import batch_at
+from .seqcol.archived import ArchivedCollection, collection_of, collections_of
 from .sequences import ArchivedSequence
 from .shards import (
     HEADER_LENGTH,
@@ -535,6 +536,23 @@ class ArchiveReader:
         if not found:
             raise NotFound(f"{name} never meant anything here")
         return found
+
+    def collections(self, **attributes: str) -> list[ArchivedCollection]:
+        """The collections that are here, in the order in which they were added: each file that was
+        loaded whole is one.
+
+        Args:
+            attributes: Only those with these digests: ``names="Fw1r..."``.
+        """
+        return collections_of(self._finder.database, attributes)
+
+    def collection(self, digest: str) -> ArchivedCollection:
+        """The collection of a digest.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return collection_of(self._finder.database, digest)
 
     def batches(self) -> Iterator[dict[str, Any]]:
         """All batches, the oldest first; ready for JSON."""

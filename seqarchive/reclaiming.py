@@ -203,6 +203,15 @@ def _drop(batch: Batch) -> None:
         ("sequences", "id"),
     ):
         execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM temp.reclaiming)")
+    # A collection without all of its members is none any more.
+    execute(
+        "DELETE FROM collections WHERE n_members !="
+        " (SELECT count(*) FROM records r WHERE r.source_id = collections.source_id)"
+    )
+    execute(
+        "UPDATE sources SET collection_id = NULL WHERE collection_id NOT IN"
+        " (SELECT id FROM collections)"
+    )
     execute(
         "INSERT INTO dropped_shards SELECT id, path, ?, 0 FROM shards"
         " WHERE id IN (SELECT id FROM temp.losing)",

@@ -114,7 +114,8 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
         {"pk": "id", "not_null": {"kind", "created", "version", "report", "token"}},
     ),
     # Files that batches read. ``records_of``: the earlier source with the same bytes, which has
-    # the rows of ``records`` for this one too.
+    # the rows of ``records`` for this one too. ``collection_id``: what the file is as a collection;
+    # NULL if records were left out of it.
     "sources": (
         {
             "id": int,
@@ -126,8 +127,28 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
             "compression": str,
             "n_records": int,
             "records_of": int,
+            "collection_id": int,
         },
         {"pk": "id", "not_null": {"batch_id", "name", "size_bytes", "sha256", "n_records"}},
+    ),
+    # Ordered sets of names, each once. Its members are the records of ``source_id``, the first file
+    # that was it; all digests as the standard of sequence collections defines them.
+    "collections": (
+        {
+            "id": int,
+            "digest": bytes,
+            "names": bytes,
+            "sequences": bytes,
+            "lengths": bytes,
+            "name_length_pairs": bytes,
+            "sorted_name_length_pairs": bytes,
+            "sorted_sequences": bytes,
+            "n_members": int,
+            "n_residues": int,
+            "source_id": int,
+            "batch_id": int,
+        },
+        {"pk": "id", "not_null": {"digest", "names", "sequences", "source_id", "batch_id"}},
     ),
     # ``path`` is relative to the journal. ``first_digest``, the name of the first record, tells a
     # shard from one in its place. ``line_bases``: 0, or residues of a line if it is adopted.
@@ -218,6 +239,7 @@ _STATEMENTS = (
     "CREATE INDEX sha256_digest ON sha256 (digest)",
     "CREATE UNIQUE INDEX namespaces_name ON namespaces (name COLLATE NOCASE)",
     "CREATE INDEX sources_sha256 ON sources (sha256)",
+    "CREATE UNIQUE INDEX collections_digest ON collections (digest)",
     "CREATE INDEX ended_aliases_alias ON ended_aliases (alias, namespace_id)",
     "CREATE INDEX ended_aliases_sequence ON ended_aliases (sequence_id)",
     # sqlite-utils has no WITHOUT ROWID; with it an alias is stored twice instead of three times.

@@ -6,6 +6,7 @@ names both, and never the answer of whoever comes first. Writes go to the first 
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import Ambiguous, BadName, NotFound
 from .identifiers import Alias, Digest, digest_text
 from .reader import ArchiveReader, split_if_unknown
+from .seqcol.archived import ArchivedCollection
 from .sequences import ArchivedSequence
 
 if TYPE_CHECKING:
@@ -182,6 +184,17 @@ class Readers:
         """Whether a sequence is marked as circular in any of the archives."""
         name, holders = self._holders(identifier)
         return any(archive.is_circular(name) for archive in holders)
+
+    def collection(self, digest: str) -> ArchivedCollection:
+        """The collection of a digest, of the first archive that has it.
+
+        Raises:
+            NotFound: None has it.
+        """
+        for archive in self.archives[:-1]:
+            with contextlib.suppress(NotFound):
+                return archive.collection(digest)
+        return self.archives[-1].collection(digest)
 
     # --- names ------------------------------------------------------------------------------
 

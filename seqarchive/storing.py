@@ -8,10 +8,12 @@ from itertools import islice
 from .batches import AliasRow, Batch, NewSequence
 from .errors import BadInput, BadName
 from .groups import Entry, GroupTask, Unit
+from .identifiers import digest_bytes, digest_text
 from .inputs import Input
 from .load_options import LoadOptions, LoadReport
 from .packing import Packer, Placed
 from .records import first_word
+from .seqcol.digests import CollectionHasher
 
 #: Records whose rows wait for an insertion together.
 _ROWS = 500
@@ -47,15 +49,41 @@ class Storer:
         self._label = ""
         self._source_id: int | None = None
         self._n_records = 0
+        # The file as a collection; None if records were left out, or if it is known already.
+        self._members: CollectionHasher | None = None
+        self._n_residues = 0
 
-    def open_source(self, label: str) -> None:
-        """Begin a file."""
+    def open_source(self, label: str, *, is_collection: bool = True) -> None:
+        """Begin a file.
+
+        Args:
+            is_collection: Whether what is in it belongs together.
+        """
         self._label = label
         self._source_id = self._batch.new_source_id()
-        self._n_records = 0
+        self._n_records = self._n_residues = 0
+        self._members = CollectionHasher() if is_collection else None
 
     def close_source(self, source: Input, file_format: str) -> None:
         """End the file, and record it."""
+        self._close_source(source, file_format, self._collection())
+
+    def _collection(self) -> tuple[int, bytes] | None:
+        """The file as a collection: its id and its digest."""
+        if self._members is None or self._source_id is None:
+            return None
+        digests = self._members.digests()
+        collection_id = self._batch.add_collection(
+            digests,
+            n_members=self._members.n_members,
+            n_residues=self._n_residues,
+            source_id=self._source_id,
+        )
+        return collection_id, digest_bytes(digests.digest)
+
+    def _close_source(
+        self, source: Input, file_format: str, collection: tuple[int, bytes] | None
+    ) -> None:
         assert self._source_id is not None
         self.flush()
         self._batch.add_source(
@@ -66,7 +94,9 @@ class Storer:
             compression=source.compression,
             n_records=self._n_records,
             source_id=self._source_id,
+            collection_id=None if collection is None else collection[0],
         )
+        self._members = None
         self._report.files.append(
             {
                 "name": source.label,
@@ -75,6 +105,7 @@ class Storer:
                 "bytes": source.n_bytes,
                 "sha256": source.sha256.hex(),
                 "records": self._n_records,
+                "collection": None if collection is None else digest_text(collection[1]),
             }
         )
 
@@ -104,14 +135,14 @@ class Storer:
         except BadName:
             return False
         source.compression = compression
-        self.open_source(source.label)
+        self.open_source(source.label, is_collection=False)
         for entries in _named(self._batch.records_of(source_id), task):
             for sequence_id, entry in entries:
                 self._report.sequences_known += 1
                 self._name(entry, sequence_id, with_record=False)
             self.flush()
         self._n_records = n_records
-        self.close_source(source, file_format)
+        self._close_source(source, file_format, self._batch.collection_of_source(source_id))
         return True
 
     def _rows(self, entries: Iterable[tuple[int, Entry]]) -> list[AliasRow]:
@@ -193,6 +224,7 @@ class Storer:
         if not self._options.skip_errors:
             raise error
         self._report.skipped.append(str(error))
+        self._members = None
 
     def _is_right(self, entry: Entry) -> bool:
         problem = entry.error
@@ -241,6 +273,9 @@ class Storer:
         if self._source_id is not None and with_record:
             self._n_records += 1
             self._records.append((self._source_id, self._n_records, sequence_id, entry.defline))
+            if self._members is not None:
+                self._members.add(first_word(entry.defline), entry.length, entry.name)
+                self._n_residues += entry.length
 
     def _namespace_id(self, namespace: str) -> int:
         found = self._namespace_ids.get(namespace)

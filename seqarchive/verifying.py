@@ -31,6 +31,8 @@ from .lanes import Lanes, Pending
 from .letters import letters_of
 from .manifests import Manifest, read_manifest
 from .releases import listed_sha256
+from .seqcol.archived import collections_of
+from .seqcol.digests import digests_of
 from .shards import HEADER_LENGTH, Wrapping, file_sha256
 from .workers import Worker, Workers
 
@@ -162,6 +164,8 @@ def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -
     report.shards = counts["shards"]
     report.sequences, report.residues = counts["sequences"], counts["residues"]
     report.findings += _row_problems(database.connection)
+    if report.full:
+        report.findings += _collection_problems(database)
     for digests in database.connection.execute(
         "SELECT digest, md5, sha1 FROM sequences WHERE length = 0"
     ):
@@ -228,6 +232,13 @@ def _row_problems(connection: sqlite3.Connection) -> Iterator[Finding]:
     for query, message in _ROW_CHECKS:
         for (name,) in connection.execute(f"{query} LIMIT {_LISTED}"):
             yield Finding("row", f"database, {name}", message)
+
+
+def _collection_problems(database: Database) -> Iterator[Finding]:
+    for collection in collections_of(database):
+        if digests_of(collection.members()) != collection.digests:
+            message = "its digests are not those of its members"
+            yield Finding("row", f"database, collection {collection.digest}", message)
 
 
 def _list_leftovers(instance: Instance, database: Database, report: VerifyReport) -> None:

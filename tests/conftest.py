@@ -79,7 +79,8 @@ def cli(root: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
 def _with_root(root: Path, arguments: tuple[str | os.PathLike[str], ...]) -> list[str]:
     """The arguments, with the root of the fixture unless they say which."""
     words = [os.fspath(part) for part in arguments]
-    return words if "--root" in words else ["--root", str(root), *words]
+    options = words[: words.index("--")] if "--" in words else words
+    return words if "--root" in options else ["--root", str(root), *words]
 
 
 def _text(stream: io.TextIOWrapper) -> str:

@@ -559,6 +559,7 @@ def test_load_reports_everything_as_json(loaded: Result, source: Path) -> None:
                 "bytes": source.stat().st_size,
                 "sha256": hashlib.sha256(source.read_bytes()).hexdigest(),
                 "records": 4,
+                "collection": report["files"][0]["collection"],  # see test_collections.py
             }
         ],
         "records": 4,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -13,6 +14,7 @@ from ..database import Database, Location
 from ..errors import BadInput, NotFound
 from ..identifiers import Alias, DigestKey, digest_text
 from ..instances import Instance
+from ..seqcol.digests import Member, canonical_json, digests_of, level2
 from ..writing import Writing
 from .assembly import Assembly, AssemblySequence
 from .bundled import known_sequences
@@ -60,6 +62,8 @@ class AssemblyReport:
     refused: list[str]
     differing: list[str]
     left_out: list[str]
+    collection: str | None = None
+    """Digest of the assembly as a collection, if it is here entirely."""
     is_named: bool = False
     """Whether its sequences got their names; not if it is incomplete and must not be."""
     aliases_added: int = 0
@@ -142,12 +146,17 @@ def add_assembly_names(
         for one, about in zip(found, report.assemblies, strict=True):
             if one.matches and not (options.only_complete and one.is_incomplete):
                 _give(batch, one, about, options.on_conflict)
+        n_new = sum(
+            _record(batch, one, about)
+            for one, about in zip(found, report.assemblies, strict=True)
+            if about.is_named and not one.is_incomplete
+        )
         counts = batch.aliases
         report.aliases_added, report.aliases_known = counts.added, counts.known
         report.aliases_moved, report.aliases_kept = counts.moved, counts.kept
         report.conflicts = counts.conflicts
         report.seconds = round(time.monotonic() - started, 3)
-        if (counts.added or counts.moved) and not options.dry_run:
+        if (counts.added or counts.moved or n_new) and not options.dry_run:
             report.batch = batch.id
             writing.commit(batch, report.summary())
     return report
@@ -346,6 +355,45 @@ def _give(batch: Batch, found: _Found, report: AssemblyReport, on_conflict: OnCo
     report.aliases_added, report.aliases_known, report.aliases_moved, report.aliases_kept = (
         now - then for now, then in zip(after, before, strict=True)
     )
+
+
+def _record(batch: Batch, found: _Found, report: AssemblyReport) -> bool:
+    """Record an assembly that is here entirely as a collection. Returns whether it is a new one."""
+    places = {id(match.sequence): match.location for match in found.matches}
+    named = [
+        (sequence.names[0], places[id(sequence)])
+        for sequence in found.assembly.sequences
+        if sequence.names
+    ]
+    members = [
+        Member(name, location.length, digest_text(location.digest)) for name, location in named
+    ]
+    digests = digests_of(members)
+    report.collection = digests.digest
+    if not named or batch.has_collection(digests.digest):
+        return False
+    source_id = batch.new_source_id()
+    batch.add_records(
+        (source_id, n, location.id, name) for n, (name, location) in enumerate(named, 1)
+    )
+    text = canonical_json(level2(members))
+    collection_id = batch.add_collection(
+        digests,
+        n_members=len(members),
+        n_residues=sum(member.length for member in members),
+        source_id=source_id,
+    )
+    batch.add_source(
+        f"assembly {found.assembly.name}",
+        size_bytes=len(text),
+        sha256=hashlib.sha256(text).digest(),
+        file_format="collection",
+        compression="none",
+        n_records=len(members),
+        source_id=source_id,
+        collection_id=collection_id,
+    )
+    return True
 
 
 def _names(assembly: str, sequence: AssemblySequence) -> list[Alias]:

@@ -44,6 +44,7 @@ _VERBS = {
     "translate": "translate",
     "missing": "missing",
     "fetch-load": "fetch_load",
+    "collection": "collection",
     "export": "export",
     "export-aliases": "export_aliases",
     "import-aliases": "import_aliases",

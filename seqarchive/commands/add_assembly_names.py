@@ -120,6 +120,8 @@ def _assembly_lines(one: AssemblyReport, *, everything: bool) -> list[str]:
     if not one.is_named:
         return [f"{found}: left out, not complete"]
     lines = [f"{found}, {_counts(one)}"]
+    if one.collection is not None:
+        lines.append(f"    complete: collection {one.collection}")
     if one.unchecked:
         lines.append(f"    {one.unchecked:,} without a length in the report, not checked")
     if everything:

@@ -13,6 +13,7 @@ from . import Settings, at_option, command, lines_of, progress_bar
 
 @command("export", "seqarchive export --namespace refseq > refseq.fa")
 @click.option("--namespace", "-n", help="Only sequences with a name in it.")
+@click.option("--collection", metavar="DIGEST", help="The file that a collection is.")
 @click.option("--from", "from_file", metavar="FILE", help="IDs from a file, one a line.")
 @click.option(
     "--width",
@@ -26,6 +27,7 @@ from . import Settings, at_option, command, lines_of, progress_bar
 def command_(
     settings: Settings,
     namespace: str | None,
+    collection: str | None,
     from_file: str | None,
     width: int,
     at: str | None,
@@ -33,10 +35,11 @@ def command_(
 ) -> None:
     """Write FASTA that `load` takes in again: the same sequences under the same names.
 
-    Each sequence is written once: those of IDS in their order, or all.
+    Each sequence is written once: those of IDS in their order, or all. A collection is written
+    as its file had it: its order, its names and descriptions.
     """
-    if namespace is not None and (ids or from_file is not None):
-        raise click.UsageError("--namespace and IDs exclude each other")
+    if sum(bool(given) for given in (namespace, collection, ids or from_file)) > 1:
+        raise click.UsageError("--namespace, --collection and IDs exclude each other")
     wanted: list[str] | None = None
     if ids or from_file is not None:
         lines = lines_of(from_file) if from_file is not None else ()
@@ -45,7 +48,12 @@ def command_(
         settings.open(at) as archive,
         progress_bar(settings, "exporting", None, "residues", results=True) as progress,
     ):
-        for defline, digest in fasta_records(archive, wanted, namespace):
+        records = (
+            ((one.defline, one.digest) for one in archive.collection(collection).records())
+            if collection is not None
+            else fasta_records(archive, wanted, namespace)
+        )
+        for defline, digest in records:
             pieces = _counted(archive.pieces("sha512t24u:" + digest), progress)
             write_fasta(sys.stdout, defline, pieces, width)
 

@@ -1,0 +1,183 @@
+"""Digests of collections.
+
+Each attribute of a collection is an array; its digest is sha512t24u of the array as canonical JSON
+(RFC 8785). The digest of the collection is that of the object of its inherent attributes, names and
+sequences. Arrays are hashed as they come; none of them is ever held as a whole but for what has to
+be sorted, 32 bytes for each element.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import sha512
+from json.encoder import encode_basestring
+from typing import NamedTuple
+
+from ..identifiers import Digest, digest_text
+
+#: Elements that are turned into JSON at one time.
+_SOME = 10_000
+
+#: More elements than this are sorted as an array of fixed width.
+_MANY = 50_000
+
+_WIDTH = 32
+
+
+class CollectionDigests(NamedTuple):
+    """The digest of a collection and those of its attributes: sha512t24u, without a prefix."""
+
+    digest: Digest
+    names: Digest
+    sequences: Digest
+    lengths: Digest
+    name_length_pairs: Digest
+    sorted_name_length_pairs: Digest
+    sorted_sequences: Digest
+
+    def level1(self) -> dict[str, str]:
+        """The attributes by their digests, sorted."""
+        return {name: getattr(self, name) for name in sorted(self._fields) if name != "digest"}
+
+
+class Member(NamedTuple):
+    """A sequence of a collection."""
+
+    name: str
+    length: int
+    digest: Digest
+
+
+def level2(members: Iterable[Member]) -> dict[str, Sequence[object]]:
+    """The attributes of a collection as arrays, but for the transient one; sorted by name."""
+    some = list(members)
+    sequences = [f"SQ.{member.digest}" for member in some]
+    return {
+        "lengths": [member.length for member in some],
+        "name_length_pairs": [{"length": member.length, "name": member.name} for member in some],
+        "names": [member.name for member in some],
+        "sequences": list(sequences),
+        "sorted_sequences": sorted(sequences),
+    }
+
+
+def canonical_json(value: object) -> bytes:
+    """RFC 8785, of what collections consist of: strings, integers, arrays and objects of these
+    with keys in ASCII."""
+    return json.dumps(
+        value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True
+    ).encode("utf-8")
+
+
+def digest_of_json(value: object) -> Digest:
+    """The digest of a value as canonical JSON."""
+    return _sha512t24u(canonical_json(value))
+
+
+def _sha512t24u(data: bytes) -> Digest:
+    return digest_text(sha512(data).digest()[:24])
+
+
+class _Array:
+    """The digest of an array whose elements come some at a time, as JSON."""
+
+    def __init__(self) -> None:
+        self._hasher = sha512(b"[")
+        self._is_empty = True
+
+    def add(self, elements: bytes) -> None:
+        """Some elements, joined by commas; at least one."""
+        self._hasher.update(elements if self._is_empty else b"," + elements)
+        self._is_empty = False
+
+    def digest(self) -> Digest:
+        hasher = self._hasher.copy()
+        hasher.update(b"]")
+        return digest_text(hasher.digest()[:24])
+
+
+class CollectionHasher:
+    """Computes the digests of a collection whose members come in order."""
+
+    def __init__(self) -> None:
+        self.n_members = 0
+        self._names, self._lengths, self._sequences, self._pairs = (_Array() for _ in range(4))
+        self._texts = bytearray()  # of the sequences, and
+        self._pair_texts = bytearray()  # of each name with its length
+        self._waiting: list[tuple[str, int, str]] = []
+
+    def add(self, name: str, length: int, digest: str) -> None:
+        """One more member.
+
+        Args:
+            digest: sha512t24u, without a prefix.
+        """
+        self._waiting.append((name, length, digest))
+        if len(self._waiting) >= _SOME:
+            self._hash()
+
+    def _hash(self) -> None:
+        if not self._waiting:
+            return
+        names, lengths, digests = zip(*self._waiting, strict=True)
+        self.n_members += len(names)
+        self._waiting = []
+        quoted = list(map(encode_basestring, names))
+        pairs = [
+            f'{{"length":{length},"name":{name}}}'.encode()
+            for length, name in zip(lengths, quoted, strict=True)
+        ]
+        self._names.add(",".join(quoted).encode("utf-8"))
+        self._lengths.add(",".join(map(str, lengths)).encode("ascii"))
+        self._sequences.add(b'"SQ.' + '","SQ.'.join(digests).encode("ascii") + b'"')
+        self._pairs.add(b",".join(pairs))
+        self._texts += "".join(digests).encode("ascii")
+        # 24 bytes are 32 characters, without padding: many digests are encoded as one.
+        raw = b"".join([sha512(pair).digest()[:24] for pair in pairs])
+        self._pair_texts += digest_text(raw).encode("ascii")
+
+    def digests(self) -> CollectionDigests:
+        """The digests of what has come so far."""
+        self._hash()
+        names, sequences = self._names.digest(), self._sequences.digest()
+        return CollectionDigests(
+            digest=digest_of_json({"names": names, "sequences": sequences}),
+            names=names,
+            sequences=sequences,
+            lengths=self._lengths.digest(),
+            name_length_pairs=self._pairs.digest(),
+            sorted_name_length_pairs=_sorted_digest(self._pair_texts, b""),
+            sorted_sequences=_sorted_digest(self._texts, b"SQ."),
+        )
+
+
+def _sorted_digest(texts: bytearray, prefix: bytes) -> Digest:
+    """The digest of an array of texts of fixed width, sorted, each with a prefix."""
+    array = _Array()
+    for some in _sorted(texts):
+        array.add(b'"' + prefix + (b'","' + prefix).join(some) + b'"')
+    return array.digest()
+
+
+def _sorted(texts: bytearray) -> Iterator[Sequence[bytes]]:
+    n_texts = len(texts) // _WIDTH
+    if n_texts <= _MANY:
+        found = sorted(bytes(texts[at : at + _WIDTH]) for at in range(0, len(texts), _WIDTH))
+        if found:
+            yield found
+        return
+    import numpy as np  # noqa: PLC0415  (0.1 s, for large collections only)
+
+    array = np.frombuffer(texts, f"S{_WIDTH}").copy()
+    array.sort()
+    for at in range(0, n_texts, _SOME):
+        yield array[at : at + _SOME].tolist()
+
+
+def digests_of(members: Iterable[Member]) -> CollectionDigests:
+    """The digests of a collection."""
+    hasher = CollectionHasher()
+    for member in members:
+        hasher.add(*member)
+    return hasher.digests()
