@@ -7,6 +7,7 @@ Everything that changes the name of a file goes through here, so that the order
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import enum
 import errno
 import fcntl
@@ -114,6 +115,27 @@ def write_loosely(path: Path, data: bytes) -> None:
     except OSError:
         remove(unfinished)
         raise
+
+
+def publish_loosely(temporary: Path, final: Path) -> None:
+    """Give a file its final name, be there another, and wait for no disk: ``sync_filesystem`` does
+    that for many of them."""
+    os.replace(temporary, final)
+
+
+def sync_filesystem(path: Path) -> None:
+    """Make all that was written to a file system survive a power cut."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        # Python has no name for it; where the C library has none either, there is ``sync``.
+        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+        if syncfs is None:
+            os.sync()
+        elif syncfs(fd):
+            error = ctypes.get_errno()
+            raise OSError(error, os.strerror(error), str(path))
+    finally:
+        os.close(fd)
 
 
 def publish_writable(temporary: Path, final: Path) -> None:

@@ -59,6 +59,7 @@ _VERBS = {
     "prune": "prune",
     "pull": "pull",
     "push": "push",
+    "export-rgstore": "export_rgstore",
     "export-seqrepo": "export_seqrepo",
     "import-seqrepo": "import_seqrepo",
     "verify": "verify",

@@ -1,0 +1,1 @@
+"""The RefgetStore: the layout in which gtars, refget and refgenie exchange collections."""
