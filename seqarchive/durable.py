@@ -117,7 +117,7 @@ def write_loosely(path: Path, data: bytes) -> None:
         raise
 
 
-def publish_loosely(temporary: Path, final: Path) -> None:
+def publish_loosely(temporary: str, final: str) -> None:
     """Give a file its final name, be there another, and wait for no disk: ``sync_filesystem`` does
     that for many of them."""
     os.replace(temporary, final)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -222,6 +223,7 @@ class _Export:
         self._report = report
         self._mode = mode
         self._collections: list[ArchivedCollection] = []
+        self._there: dict[str, dict[str, int]] = {}
 
     # --- what ---------------------------------------------------------------------------------
 
@@ -341,11 +343,10 @@ class _Export:
             label = self._label(letters, length)
             as_ascii += label is Alphabet.ASCII and self._mode is Mode.ENCODED
             size = label.n_bytes(length) if self._mode is Mode.ENCODED else length
-            path = self._directory / payload_path(digest)
-            if path.is_file() and path.stat().st_size == size:
+            if self._payloads_at(digest[:2]).get(f"{digest}.seq") == size:
                 there += 1
             else:
-                self._write_payload(path, digest, label)
+                self._write_payload(digest, label)
                 written += 1
             n_bytes += size
             n_residues += length
@@ -354,14 +355,30 @@ class _Export:
     def _label(self, letters: int, length: int) -> Alphabet:
         return alphabet_of(letters, length, packed=self._mode is Mode.ENCODED)
 
-    def _write_payload(self, path: Path, digest: str, label: Alphabet) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = self._temporary / path.name
-        with open(unfinished, "wb", buffering=0) as file:
+    def _payloads_at(self, prefix: str) -> dict[str, int]:
+        """The sizes of the payloads in a directory, which is made if it is not there."""
+        found = self._there.get(prefix)
+        if found is None:
+            directory = self._directory / "sequences" / prefix
+            directory.mkdir(parents=True, exist_ok=True)
+            with os.scandir(directory) as entries:
+                found = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+            self._there[prefix] = found
+        return found
+
+    def _write_payload(self, digest: str, label: Alphabet) -> None:
+        # Strings and descriptors: of short sequences, paths and file objects are half of the time.
+        unfinished = f"{self._temporary}/{digest}"
+        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        try:
             for piece in self._archive.pieces(f"sha512t24u:{digest}", _PIECE):
                 residues = piece.encode("ascii")
-                file.write(pack(residues, label) if self._mode is Mode.ENCODED else residues)
-        durable.publish_loosely(unfinished, path)
+                data = pack(residues, label) if self._mode is Mode.ENCODED else residues
+                if os.write(fd, data) != len(data):
+                    raise SeqArchiveError(f"{unfinished}: the disk is full")
+        finally:
+            os.close(fd)
+        durable.publish_loosely(unfinished, f"{self._directory}/{payload_path(digest)}")
 
     # --- indexes ------------------------------------------------------------------------------
 
