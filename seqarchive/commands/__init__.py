@@ -60,6 +60,7 @@ _VERBS = {
     "pull": "pull",
     "push": "push",
     "export-rgstore": "export_rgstore",
+    "verify-rgstore": "verify_rgstore",
     "export-seqrepo": "export_seqrepo",
     "import-seqrepo": "import_seqrepo",
     "verify": "verify",

@@ -108,3 +108,39 @@ def _pack_by_eight(codes: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     for n in range(1, 8):
         value = value << bits | groups[:, n]
     return value.astype(">u8").view("u1").reshape(-1, 8)[:, 8 - bits :]
+
+
+#: What codes mean to a reader: 13 and 14 of ``dnaio`` are what was packed, whatever gtars 0.10.0
+#: makes of them, and its 8 is T (or U, which it packs as the same).
+_SYMBOLS = {
+    Alphabet.DNA2: b"TCAG",
+    Alphabet.DNA3: b"ACGTNRYX",
+    Alphabet.DNA_IUPAC: b"NACMGRSKTWYUBDHV",
+    Alphabet.PROTEIN: b"ACDEFGHIKLMNPQRSTVWY*X-.UBZOJXXX",
+}
+
+
+def unpack(payload: bytes, length: int, alphabet: Alphabet) -> bytes:
+    """The residues of a payload that has as many bytes as it should have."""
+    if alphabet is Alphabet.ASCII:
+        return payload
+    import numpy as np  # noqa: PLC0415  (as in `pack`)
+
+    symbols = np.frombuffer(_SYMBOLS[alphabet], "u1")
+    bits = np.unpackbits(np.frombuffer(payload, "u1"))[: length * alphabet.bits]
+    codes = bits.reshape(-1, alphabet.bits) @ (1 << np.arange(alphabet.bits)[::-1]).astype("u1")
+    return bytes(symbols[codes].tobytes())
+
+
+def has_clean_padding(payload: bytes, length: int, alphabet: Alphabet) -> bool:
+    """Whether the bits behind the last symbol are zeros."""
+    n_spare = len(payload) * 8 - length * alphabet.bits
+    return not payload or not payload[-1] & (1 << n_spare) - 1
+
+
+def labelled(label: str) -> Alphabet | None:
+    """The alphabet of a label, compared without case; None if it is none."""
+    for alphabet in Alphabet:
+        if alphabet.label.lower() == label.lower():
+            return alphabet
+    return Alphabet.ASCII if label.lower() == "unknown" else None
