@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from . import loading, namespaces
 from .alias_tables import import_aliases, retire_aliases
 from .batches import OnConflict
 from .deflines import Naming
-from .errors import BadName, ReadOnly, SourceError
+from .errors import BadName, ReadOnly
 from .identifiers import Alias, Digest, digest_of, parse_alias
 from .instances import Instance
 from .loading import LoadOptions, LoadReport
@@ -20,6 +18,7 @@ from .reader import ArchiveReader
 from .records import record_of
 from .reverting import RevertReport, revert
 from .snapshots import SnapshotReport, take_snapshot
+from .sources import directory_at
 
 
 class Archive(ArchiveReader):
@@ -144,10 +143,4 @@ def open_archive(
     uri: str | os.PathLike[str], instance: str | None = None, *, at: int | str | None = None
 ) -> Archive:
     """``connect`` for one archive."""
-    text = os.fspath(uri)
-    if "://" in text:
-        parts = urlsplit(text)
-        if parts.scheme != "file" or parts.netloc not in ("", "localhost"):
-            raise SourceError(f"{text}: only directories and file:/// can be opened")
-        text = unquote(parts.path)
-    return Archive.of(Instance.found(Path(text), instance), at=at)
+    return Archive.of(Instance.found(directory_at(uri), instance), at=at)

@@ -224,10 +224,16 @@ def publish_again(temporary: Path, final: Path) -> None:
     fsync(final.parent)
 
 
-def make_writable(path: Path) -> None:
-    """Give the owner back the right to add files to the directories of a tree, if it is there."""
+def make_writable(path: Path, *, only: bool = False) -> None:
+    """Give the owner back the right to add files to the directories of a tree, if it is there.
+
+    Args:
+        only: Of the tree itself, and not of the directories in it.
+    """
     for directory, _, _ in os.walk(path):
         os.chmod(directory, stat.S_IMODE(os.stat(directory).st_mode) | 0o700)
+        if only:
+            return
 
 
 def seal_directory(path: Path) -> None:

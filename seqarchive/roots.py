@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from .errors import BadInput
 from .instances import Instance
 from .reader import ArchiveReader
 from .remote import open_remote
 from .several import Readers
-from .sources import is_remote
+from .sources import directory_at, is_remote
 
-#: Lines of a list of roots.
-_MOST = 1000
+#: Lines and bytes of a list of roots at most.
+_MOST, _MAX_BYTES = 1000, 1 << 20
 
 
 def listed_addresses(address: str | os.PathLike[str]) -> list[str] | None:
@@ -26,12 +25,18 @@ def listed_addresses(address: str | os.PathLike[str]) -> list[str] | None:
     Raises:
         BadInput: It is no list of addresses.
     """
-    path = Path(address)
-    if is_remote(address) or not path.is_file():
+    if is_remote(address):
+        return None
+    path = directory_at(address)
+    if not path.is_file():
         return None
     found = []
+    with open(path, "rb") as file:
+        data = file.read(_MAX_BYTES + 1)
     try:
-        lines = path.read_text("utf-8").splitlines()
+        if len(data) > _MAX_BYTES:
+            raise BadInput("not a list of roots, nor the directory of one", file=str(path))
+        lines = data.decode("utf-8").splitlines()
     except UnicodeDecodeError:
         raise BadInput("not a list of roots (it is not UTF-8)", file=str(path)) from None
     for n, line in enumerate(lines, 1):
@@ -70,4 +75,4 @@ def open_readers(
 def _open(address: str, instance: str | None, at: int | str | None) -> ArchiveReader:
     if is_remote(address):
         return open_remote(address, instance, at=at)
-    return ArchiveReader.of(Instance.found(Path(address), instance), at=at)
+    return ArchiveReader.of(Instance.found(directory_at(address), instance), at=at)

@@ -87,6 +87,16 @@ class Readers:
         ((digest, archive),) = found.items()
         return archive, digest
 
+    def _find_for(
+        self, identifier: str, start: int | None, end: int | None
+    ) -> tuple[ArchiveReader, Digest]:
+        """The same; of a range over the origin, an archive that has the sequence as circular."""
+        archive, digest = self._find(identifier)
+        if start is not None and end is not None and start > end:
+            name, holders = self._holders(identifier)
+            archive = next((one for one in holders if one.is_circular(name)), archive)
+        return archive, digest
+
     def find(self, identifier: str) -> Digest:
         """The digest of the one sequence that an identifier stands for.
 
@@ -154,8 +164,9 @@ class Readers:
         *,
         clamp: bool = False,
     ) -> str:
-        """Residues of one sequence, as ``Archive.fetch``."""
-        archive, digest = self._find(identifier)
+        """Residues of one sequence, as ``Archive.fetch``; over the origin if any of the archives
+        has it as circular."""
+        archive, digest = self._find_for(identifier, start, end)
         return archive.fetch(f"sha512t24u:{digest}", start, end, clamp=clamp)
 
     def fetch_digest(self, digest: Digest, start: int | None = None, end: int | None = None) -> str:
@@ -166,7 +177,10 @@ class Readers:
         self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
     ) -> list[str]:
         """Residues of many ranges, in the order asked for; each archive reads its own together."""
-        asked = [(*self._find(identifier), start, end) for identifier, start, end in requests]
+        asked = [
+            (*self._find_for(identifier, start, end), start, end)
+            for identifier, start, end in requests
+        ]
         found = [""] * len(asked)
         for archive in self.archives:
             numbers = [n for n, (holder, *_) in enumerate(asked) if holder is archive]
@@ -256,7 +270,8 @@ class Readers:
         """As ``Archive.metadata`` of the first archive that has it, with the names of all."""
         archive, digest = self._find(identifier)
         found = archive.metadata(f"sha512t24u:{digest}")
-        return {**found, "aliases": self.translate(identifier)}
+        circular = self.is_circular(identifier)
+        return {**found, "circular": circular, "aliases": self.translate(identifier)}
 
 
 class Archives(Readers):
@@ -291,4 +306,6 @@ class Archives(Readers):
 
 
 def _is_in(aliases: list[Alias], namespace: str | None) -> bool:
-    return namespace is None or any(alias.namespace == namespace for alias in aliases)
+    if namespace is None:
+        return True
+    return any(alias.namespace.lower() == namespace.lower() for alias in aliases)

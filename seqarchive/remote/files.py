@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from ..chunks import CHUNK_BYTES, chunk_digest
-from ..errors import SourceError
+from ..errors import NotFound, SourceError
 from ..sources.base import Interrupted, Source, persistently
 from .cache import DiskCache
 
@@ -106,7 +106,7 @@ class ChunkedFile:
 
     def _ask(self, first: int, stop: int) -> dict[int, bytes]:
         begin, end = first * CHUNK_BYTES, min(stop * CHUNK_BYTES, self.n_bytes)
-        data = self._source.read_range(self._path, begin, end)
+        data = read_published(self._source, self._path, begin, end)
         found = {
             n: data[(n - first) * CHUNK_BYTES : (n - first + 1) * CHUNK_BYTES]
             for n in range(first, stop)
@@ -117,6 +117,18 @@ class ChunkedFile:
                 "the release"
             )
         return found
+
+
+def read_published(source: Source, path: str, start: int, end: int) -> bytes:
+    """A range of a file of a release.
+
+    Raises:
+        SourceError: It cannot be had; also if the file is not there, though the release has it.
+    """
+    try:
+        return source.read_range(path, start, end)
+    except NotFound as error:
+        raise SourceError(f"{error}, though the release has it") from None
 
 
 class WrongBytes(Interrupted, SourceError):

@@ -27,7 +27,7 @@ from ..sources.published import (
 )
 from . import vfs
 from .cache import DiskCache
-from .files import ChunkedFile
+from .files import ChunkedFile, read_published
 from .shards import RemoteShard
 
 #: How much of the digests of chunks is read at most.
@@ -90,7 +90,7 @@ class RemoteSnapshot:
         key = bytes.fromhex(file.sha256)
         data = self._cache.get(key)
         if data is None or hashlib.sha256(data).hexdigest() != file.sha256:
-            data = persistently(lambda: self.source.read(file.path, file.n_bytes))
+            data = persistently(lambda: read_published(self.source, file.path, 0, file.n_bytes))
             if hashlib.sha256(data).hexdigest() != file.sha256:
                 raise SourceError(f"{self.source.address}/{file.path} is not that of the release")
             self._cache.put(key, data)

@@ -13,7 +13,7 @@ from ..errors import Corrupt
 from ..shards import BlockCache
 from ..sources.base import Source, persistently
 from .cache import DiskCache
-from .files import ChunkedFile, WrongBytes
+from .files import ChunkedFile, WrongBytes, read_published
 
 #: Entries of a ``.gzi`` that are looked at together, so that most look-ups need one request.
 _ENTRIES = 1024
@@ -181,7 +181,7 @@ class RemoteShard:
     def _ask(self, places: list[_Block], *, keep: bool) -> list[bytes]:
         """The contents of the blocks between some places, by one request."""
         begin, end = places[0].compressed, places[-1].compressed
-        span = self._source.read_range(self._path, begin, end)
+        span = read_published(self._source, self._path, begin, end)
         found = []
         for place, after in pairwise(places):
             raw = span[place.compressed - begin : after.compressed - begin]

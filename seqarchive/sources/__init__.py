@@ -6,8 +6,27 @@ What a source gives is bytes that somebody else keeps: whoever asks checks them.
 from __future__ import annotations
 
 import os
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from ..errors import SourceError
 
 
 def is_remote(address: str | os.PathLike[str]) -> bool:
     """Whether an address is asked over a network: ``http(s)://`` or ``s3://``."""
-    return os.fspath(address).partition("://")[0] in ("http", "https", "s3")
+    return os.fspath(address).partition("://")[0].lower() in ("http", "https", "s3")
+
+
+def directory_at(address: str | os.PathLike[str]) -> Path:
+    """The path that an address is, which may be one with ``file:///``.
+
+    Raises:
+        SourceError: It is another kind of address.
+    """
+    text = os.fspath(address)
+    if "://" not in text:
+        return Path(text)
+    parts = urlsplit(text)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    raise SourceError(f"{text}: only directories, file:///, http(s):// and s3:// are understood")

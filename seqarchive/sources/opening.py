@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from urllib.parse import unquote, urlsplit
 
 from ..errors import SourceError
+from . import directory_at, is_remote
 from .base import Destination, Source
 from .directory import DirectorySource
 from .http import HttpSource
@@ -20,18 +20,9 @@ def open_source(address: str | os.PathLike[str]) -> Source:
         SourceError: No such kind of address, or what it needs is not installed.
     """
     text = os.fspath(address)
-    scheme, separator, _ = text.partition("://")
-    if not separator:
-        return DirectorySource(text)
-    if scheme == "file":
-        parts = urlsplit(text)
-        if parts.netloc in ("", "localhost"):
-            return DirectorySource(unquote(parts.path))
-    if scheme in ("http", "https"):
-        return HttpSource(text)
-    if scheme == "s3":
-        return open_bucket(text)
-    raise SourceError(f"{text}: only directories, file:///, http(s):// and s3:// can be read")
+    if not is_remote(text):
+        return DirectorySource(directory_at(text))
+    return open_bucket(text) if text[:2].lower() == "s3" else HttpSource(text)
 
 
 def open_bucket(address: str) -> Destination:

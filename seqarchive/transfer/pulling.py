@@ -12,14 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import durable
 from ..database import Database
-from ..errors import Conflict, Corrupt, NotFound, SeqArchiveError, SourceError
+from ..errors import Conflict, Corrupt, NotFound, ReadOnly, SeqArchiveError, SourceError
 from ..instances import MASTER, Instance
 from ..journal import INDEX_SUFFIXES, is_inside
 from ..manifests import Manifest, ManifestFile, read_manifest
@@ -102,7 +102,8 @@ def pull(
     place = named_place(root, row["name"])
     published = listed_manifest(source, row)
     report = PullReport(place.name, source.address, published.sha256)
-    signature = signature or signature_of(source, place.name)
+    given = signature
+    signature = given or signature_of(source, place.name)
     report.has_signature = signature is not None
     if keys is not None:
         report.signed_by = _signer(published, signature, keys, f"{source.address}/{place.name}")
@@ -111,10 +112,8 @@ def pull(
     if _is_here(place, published.sha256):
         report.is_new = False
         report.files_here, report.bytes_here = report.n_files, report.n_bytes
-        if signature is not None and not place.signature.exists():
-            durable.make_writable(place.directory)
-            _write(place.signature, signature)
-            durable.seal_directory(place.directory)
+        with suppress(ReadOnly):  # then nothing was begun here
+            _finish_earlier(place, signature if _is_new(given, signature, place) else None)
     else:
         durable.make_directory(root)
         with durable.WriterLock(root / ".pull.lock") as lock:
@@ -125,6 +124,27 @@ def pull(
             lock.clear()
     report.seconds = round(time.monotonic() - started, 3)
     return report
+
+
+def _is_new(given: bytes | None, signature: bytes | None, place: Instance) -> bool:
+    """Whether a release that is here is to have another signature, or one at last."""
+    return given is not None or (signature is not None and not place.signature.exists())
+
+
+def _finish_earlier(place: Instance, signature: bytes | None) -> None:
+    """Do what an earlier pull of a release that is here was killed before."""
+    with durable.WriterLock(place.root / ".pull.lock"), Releasing(place.root):
+        for path in _unfinished(place.root, place.name):
+            durable.remove_directory(path)
+        if signature is not None:
+            durable.make_writable(place.directory, only=True)
+            durable.replace(place.signature, signature, place.root)
+        durable.seal_directory(place.directory)
+
+
+def _unfinished(root: Path, name: str) -> tuple[Path, Path]:
+    """Where a pull has the files that are right, and those that are not complete."""
+    return root / f".pull-{name}", root / f".parts-{name}"
 
 
 def _signer(published: Published, signature: bytes | None, keys: list[bytes], what: str) -> str:
@@ -175,8 +195,8 @@ class _Pulling:
         self._source = source
         self._published = published
         self._report = report
-        self._unfinished = Instance(root, name, root / f".pull-{name}")
-        self._parts = root / f".parts-{name}"
+        place, self._parts = _unfinished(root, name)
+        self._unfinished = Instance(root, name, place)
         self._stop = threading.Event()
         self._count = threading.Lock()
         self._progress: Progress = lambda _n: None
@@ -240,7 +260,12 @@ class _Pulling:
             return False
         target = self._target(file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if durable.share(holder, target) is durable.Sharing.LINKED or _is_file(target, file):
+        try:
+            way = durable.share(holder, target)
+        except OSError:  # as in `_fetch`
+            durable.remove(target)
+            raise
+        if way is durable.Sharing.LINKED or _is_file(target, file):
             return True
         durable.remove(target)
         return False
@@ -298,7 +323,12 @@ class _Pulling:
                 )
         target = self._target(file)
         target.parent.mkdir(parents=True, exist_ok=True)
-        durable.publish(part, target)
+        try:
+            durable.publish(part, target)
+        except OSError:
+            # After a failed fsync the kernel may say of the same file that all is well.
+            durable.remove(part)
+            raise
         with self._count:
             self._report.files_fetched += 1
 
@@ -317,6 +347,8 @@ class _Pulling:
                     return
             except Interrupted as error:
                 failure = error
+            except NotFound as error:
+                raise SourceError(f"{error}, though the release has it") from None
             if self._size_of_part(file) > before:
                 delays = iter(DELAYS)
             delay = next(delays, None)

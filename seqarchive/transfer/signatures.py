@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_ssh_private_key,
 )
+from cryptography.hazmat.primitives.serialization.ssh import SSHPrivateKeyTypes
 
 from ..errors import BadInput, SourceError
 
@@ -33,6 +34,8 @@ _HASH = b"sha512"
 _HASHES = {b"sha512": hashlib.sha512, b"sha256": hashlib.sha256}
 _BEGIN, _END = "-----BEGIN SSH SIGNATURE-----", "-----END SSH SIGNATURE-----"
 _COLUMNS = 70
+
+_KEY_TYPE = re.compile(r"(sk-)?(ssh|ecdsa)-[a-z0-9-]+(@openssh\.com)?\Z", re.ASCII)
 
 #: The options that a line of allowed signers may have here.
 _NAMESPACES = re.compile(r'namespaces="([^"]*)"\Z')
@@ -70,7 +73,7 @@ def sign(message: bytes, key: Path, passphrase: Callable[[], bytes]) -> bytes:
         try:
             private = load_ssh_private_key(data, None)
         except TypeError:  # it is encrypted
-            private = load_ssh_private_key(data, passphrase())
+            private = _decrypted(data, key, passphrase())
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BadInput(f"not a private key that can be read ({error})", file=str(key)) from None
     if not isinstance(private, Ed25519PrivateKey):
@@ -87,6 +90,14 @@ def sign(message: bytes, key: Path, passphrase: Callable[[], bytes]) -> bytes:
     text = base64.b64encode(blob).decode("ascii")
     lines = [text[at : at + _COLUMNS] for at in range(0, len(text), _COLUMNS)]
     return "\n".join([_BEGIN, *lines, _END, ""]).encode("ascii")
+
+
+def _decrypted(data: bytes, key: Path, passphrase: bytes) -> SSHPrivateKeyTypes:
+    try:
+        return load_ssh_private_key(data, passphrase)
+    except ValueError:
+        message = "the passphrase is wrong, or the key is damaged"
+        raise BadInput(message, file=str(key)) from None
 
 
 def verify(message: bytes, armoured: bytes, keys: list[bytes], what: str) -> str:
@@ -162,10 +173,10 @@ def read_public_keys(path: Path) -> list[bytes]:
     except UnicodeDecodeError:
         raise BadInput("not a file of public keys", file=str(path)) from None
     for n, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
+        if not line.strip() or line.lstrip().startswith("#"):
             continue
         words = line.split()
-        types = [at for at, word in enumerate(words) if word.startswith(("ssh-", "ecdsa-", "sk-"))]
+        types = [at for at, word in enumerate(words) if _KEY_TYPE.match(word)]
         if not types or types[0] > 2 or len(words) < types[0] + 2:
             raise BadInput("not a public key", file=str(path), line=n)
         at = types[0]
@@ -173,7 +184,9 @@ def read_public_keys(path: Path) -> list[bytes]:
             continue
         if words[at] == "ssh-ed25519":
             try:
-                found.append(_of_type(base64.b64decode(words[at + 1], validate=True)))
+                public = _of_type(base64.b64decode(words[at + 1], validate=True))
+                Ed25519PublicKey.from_public_bytes(public)
+                found.append(public)
             except (ValueError, struct.error, binascii.Error):
                 raise BadInput("a damaged public key", file=str(path), line=n) from None
     if not found:
@@ -186,4 +199,5 @@ def _is_for_us(options: str, path: Path, line: int) -> bool:
     match = _NAMESPACES.match(options)
     if match is None:
         raise BadInput(f"options that are not understood: {options}", file=str(path), line=line)
-    return NAMESPACE.decode() in match[1].split(",")
+    names, ours = match[1].split(","), NAMESPACE.decode()
+    return ours in names and f"!{ours}" not in names
