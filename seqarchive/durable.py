@@ -189,13 +189,15 @@ def share(path: Path, other: Path) -> Sharing:
     Raises:
         FileExistsError: ``other`` is taken, and untouched.
     """
-    try:
-        os.link(path, other, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINK:
-            raise
-    else:
-        return Sharing.LINKED
+    # One that can be written would change here too when it is.
+    if not stat.S_IMODE(path.stat().st_mode) & 0o222:
+        try:
+            os.link(path, other, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+        else:
+            return Sharing.LINKED
     how = copy(path, other)
     make_read_only(other)
     fsync(other)

@@ -265,6 +265,7 @@ def _is_row(row: object) -> bool:
         and row.keys() == _FIELDS.keys()
         and all(isinstance(row[name], kind) for name, kind in _FIELDS.items())
         and all(value.isprintable() for value in row.values() if isinstance(value, str))
+        and all(0 <= value < 1 << 63 for value in row.values() if isinstance(value, int))
     )
 
 

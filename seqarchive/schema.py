@@ -69,6 +69,14 @@ def problems(connection: sqlite3.Connection) -> list[str]:
         for name, columns in tables.items()
         if tuple(row[1] for row in connection.execute(f"PRAGMA table_info({name})")) != columns
     ]
+    # A view in the place of a table may be a query without end, and a trigger anything.
+    found += (
+        name
+        for (name,) in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index')"
+            " OR sql LIKE 'CREATE VIRTUAL%'"
+        )
+    )
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
     indexes = (_INDEX.search(statement) for statement in _STATEMENTS)
     return found + [index[1] for index in indexes if index and index[1] not in names]

@@ -290,9 +290,9 @@ def _listing_problems(
     )
     for shard in database.shards():
         path = f"{instance.journal.name}/{shard.path}"
-        there[path] = (shard.size_bytes, shard.sha256.hex())
-        there[path + ".fai"] = (shard.fai_bytes, shard.fai_sha256.hex())
-        there[path + ".gzi"] = (shard.gzi_bytes, shard.gzi_sha256.hex())
+        there[path] = (shard.size_bytes, _hexadecimal(shard.sha256))
+        there[path + ".fai"] = (shard.fai_bytes, _hexadecimal(shard.fai_sha256))
+        there[path + ".gzi"] = (shard.gzi_bytes, _hexadecimal(shard.gzi_sha256))
     for path in sorted(said.keys() ^ there.keys()):
         yield Finding("row", path, "the manifest and the database do not name the same files")
     for path in sorted(said.keys() & there.keys()):
@@ -311,6 +311,11 @@ def _listing_problems(
             and (file.is_symlink() or not file.is_dir())
         ):
             yield Finding("foreign", path, "nothing that belongs here")
+
+
+def _hexadecimal(digest: object) -> str:
+    """A digest as text, or what a damaged row has instead."""
+    return digest.hex() if isinstance(digest, bytes) else repr(digest)
 
 
 def _chunk_problems(instance: Instance, manifest: Manifest) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ from ..instances import MASTER, Instance
 from ..reader import ArchiveReader
 from ..roots import all_addresses, open_readers
 from ..several import Readers
-from ..sources import directory_at, is_remote
+from ..sources import directory_at, is_remote, shown
 from ..transfer.signing import sign
 from ..version import __version__
 
@@ -104,7 +104,9 @@ class Settings:
         """
         address = self.addresses()[0]
         if is_remote(address):
-            raise ReadOnly(f"{address} is read where it is; `seqarchive pull` makes a copy of it")
+            raise ReadOnly(
+                f"{shown(address)} is read where it is; `seqarchive pull` makes a copy of it"
+            )
         return Instance.at(directory_at(address), self.instance or MASTER)
 
     def existing_place(self) -> Instance:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..manifests import snapshots_in
+from ..releases import releases
 from ..sources.base import Source
 from ..sources.opening import open_source
 from ..sources.published import listing_of
@@ -80,26 +80,27 @@ _COLUMNS = ("NAME", "TAKEN (UTC)", "BATCH", "SIZE", "HERE")
 
 def _list(settings: Settings, source: Source, root: Path) -> None:
     listing = listing_of(source)
-    here = {instance.name for instance in snapshots_in(root)}
+    here = {release.instance.name: release.found.sha256 for release in releases(root)}
+    is_here = {name: here.get(name) == row["manifest_sha256"] for name, row in listing.rows.items()}
     if settings.json:
-        rows = [{**row, "here": name in here} for name, row in listing.rows.items()]
+        rows = [{**row, "here": is_here[name]} for name, row in listing.rows.items()]
         print_json({"url": source.address, "latest": listing.latest, "releases": rows})
         return
     if not listing.rows:
         click.echo(f"no snapshots at {source.address}")
         return
-    table = [_COLUMNS, *(_cells(row, listing.latest, here) for row in listing.rows.values())]
+    table = [_COLUMNS, *(_cells(row, listing.latest, is_here) for row in listing.rows.values())]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
         click.echo("  ".join(map(str.ljust, cells, widths)).rstrip())
 
 
-def _cells(row: dict[str, Any], latest: str | None, here: set[str]) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], latest: str | None, here: dict[str, bool]) -> tuple[str, ...]:
     name = row["name"]
     return (
         name + (" (latest)" if name == latest else ""),
         row["created"][:19].replace("T", " "),
         f"{row['batch']:,}",
         megabytes(row["bytes"]),
-        "yes" if name in here else "no",
+        "yes" if here[name] else "no",
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import SourceError
+from ..sources import shown
 
 if TYPE_CHECKING:
     from .reading import RemoteArchive
@@ -27,7 +28,7 @@ def open_remote(
         from .reading import RemoteArchive  # noqa: PLC0415  (an optional extra)
     except ImportError:
         raise SourceError(
-            f"{url}: to read in place, apsw is needed; install it with "
+            f"{shown(url)}: to read in place, apsw is needed; install it with "
             "`pip install 'seqarchive[remote]'`, or `seqarchive pull` the snapshot"
         ) from None
     return RemoteArchive(url, instance, at=at)

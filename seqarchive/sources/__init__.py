@@ -6,10 +6,16 @@ What a source gives is bytes that somebody else keeps: whoever asks checks them.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ..errors import SourceError
+
+
+def shown(address: str) -> str:
+    """An address as it may be shown: without a name and a password in it."""
+    return re.sub(r"://.*@", "://", address, flags=re.DOTALL)
 
 
 def is_remote(address: str | os.PathLike[str]) -> bool:
@@ -26,7 +32,12 @@ def directory_at(address: str | os.PathLike[str]) -> Path:
     text = os.fspath(address)
     if "://" not in text:
         return Path(text)
-    parts = urlsplit(text)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
-        return Path(unquote(parts.path))
-    raise SourceError(f"{text}: only directories, file:///, http(s):// and s3:// are understood")
+    try:
+        parts = urlsplit(text)
+        if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+            return Path(unquote(parts.path))
+    except ValueError:  # no address at all
+        pass
+    raise SourceError(
+        f"{shown(text)}: only directories, file:///, http(s):// and s3:// are understood"
+    )

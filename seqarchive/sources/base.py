@@ -40,6 +40,10 @@ class Stream(NamedTuple):
     chunks: Iterator[bytes]
 
 
+class Denied(SourceError):
+    """Access is refused, which many servers say of what they have not."""
+
+
 class Source(Protocol):
     """A tree of files that can be read. Safe between threads, and after a fork.
 
@@ -78,8 +82,11 @@ class Destination(Source, Protocol):
     def copy(self, path: str, other: str) -> None:
         """Have a file under another name too."""
 
-    def sha256_of(self, path: str, n_bytes: int) -> str | None:
-        """What is noted of a file of this size; None if it is not there, or not known."""
+    def holds(self, path: str, file: str, sha256: str) -> bool:
+        """Whether it is known to have the bytes of a local file under a name."""
+
+    def size_of(self, path: str) -> int | None:
+        """Bytes of a file; None if it is not there."""
 
 
 T = TypeVar("T")

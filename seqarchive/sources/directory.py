@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
@@ -34,6 +35,9 @@ class DirectorySource:
             raise NotFound(f"{where}: no such file") from None
         except OSError as error:
             raise SourceError(f"{where}: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise SourceError(f"{where} is no file")
         return fd
 
     def read(self, path: str, max_bytes: int) -> bytes:

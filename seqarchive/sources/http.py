@@ -16,7 +16,8 @@ import urllib3
 
 from ..errors import NotFound, SourceError
 from ..version import __version__
-from .base import CHUNK, Interrupted, Stream, gathered, in_time
+from . import shown
+from .base import CHUNK, Denied, Interrupted, Stream, gathered, in_time
 
 #: Seconds to connect, and between two bytes.
 _TIMEOUTS = (10.0, 30.0)
@@ -52,11 +53,15 @@ class HttpSource:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SourceError(f"{url!r} is not the address of a web server")
+        try:
+            parts = urlsplit(url)
+            is_right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            is_right = False
+        if not is_right:
+            raise SourceError(f"{shown(url)!r} is not the address of a web server")
         if parts.query or parts.fragment:
-            raise SourceError(f"{url!r}: an address of files has neither '?' nor '#'")
+            raise SourceError(f"{shown(url)!r}: an address of files has neither '?' nor '#'")
         self._url = urlunsplit(parts).rstrip("/")
         self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         self._lock = threading.Lock()
@@ -96,7 +101,8 @@ class HttpSource:
             response = self._connections().get(url, headers=headers, stream=True, timeout=_TIMEOUTS)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise Interrupted(f"{where}: {_reason(error)}") from None
-        except requests.RequestException as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            # Also of a redirect to what is no address.
             raise SourceError(f"{where}: {_reason(error)}") from None
         with response:
             _check_status(response, where)
@@ -163,7 +169,7 @@ def _check_status(response: requests.Response, where: str) -> None:
         wait = _wait(response.headers.get("Retry-After", ""))
         raise Interrupted(message, retry_after=wait)
     if status not in (200, 206):
-        raise SourceError(message)
+        raise (Denied if status in (401, 403) else SourceError)(message)
     if response.headers.get("Content-Encoding", "identity") not in ("", "identity"):
         raise SourceError(f"{where}: the server compresses what it should give as it is")
 
@@ -188,8 +194,11 @@ def _range_of(response: requests.Response) -> tuple[int, int] | None:
 def _body(response: requests.Response, where: str) -> Iterator[bytes]:
     def chunks() -> Iterator[bytes]:
         try:
-            # As it comes: what ``requests`` would decompress could be a bomb.
-            yield from response.raw.stream(CHUNK, decode_content=False)
+            # As it comes: what ``requests`` would decompress could be a bomb. And as soon as it
+            # comes: whoever waits for more cannot see how slow it is.
+            read = getattr(response.raw, "read1", response.raw.read)
+            while data := read(CHUNK, decode_content=False):
+                yield data
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Interrupted(f"{where}: {_reason(error)}") from None
 
@@ -217,4 +226,4 @@ def _reason(error: Exception) -> str:
         return inner.strerror
     text = str(inner).rpartition(": ")[2] or type(inner).__name__
     text = re.sub(r"\[Errno -?\d+\] ", "", text)
-    return text[:200]
+    return shown(text)[:200]

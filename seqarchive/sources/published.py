@@ -12,7 +12,7 @@ from ..errors import BadName, Corrupt, NotFound, SourceError
 from ..instances import LATEST, Instance
 from ..manifests import Manifest
 from ..releases import INDEX, Listing
-from .base import Source, persistently
+from .base import Denied, Source, persistently
 
 #: How much of a list or a manifest is read at most.
 _MAX_BYTES = 256 << 20
@@ -112,4 +112,7 @@ def listed_manifest(source: Source, row: dict[str, Any]) -> Published:
 
 def signature_of(source: Source, name: str) -> bytes | None:
     """The signature of the manifest of a release, if it has one."""
-    return read_if_there(source, f"{name}/manifest.json.sig", _MAX_SIGNATURE)
+    try:
+        return read_if_there(source, f"{name}/manifest.json.sig", _MAX_SIGNATURE)
+    except Denied:
+        return None

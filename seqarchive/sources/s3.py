@@ -6,10 +6,12 @@ without credentials, requests are not signed, which is how public buckets are re
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -19,6 +21,7 @@ import botocore.config
 import botocore.exceptions
 
 from ..errors import Conflict, NotFound, SourceError
+from . import shown
 from .base import CHUNK, Interrupted, Stream, gathered, in_time
 
 if TYPE_CHECKING:
@@ -38,9 +41,12 @@ class S3Source:
     """
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise SourceError(f"{shown(url)!r} is not the address of a bucket") from None
         if parts.scheme != "s3" or not parts.netloc or parts.query or parts.fragment:
-            raise SourceError(f"{url!r} is not the address of a bucket (s3://bucket/prefix)")
+            raise SourceError(f"{shown(url)!r} is not the address of a bucket (s3://bucket/prefix)")
         self._url = url.rstrip("/")
         self._bucket = parts.netloc
         self._prefix = parts.path.strip("/")
@@ -147,14 +153,32 @@ class S3Source:
                 {"Bucket": self._bucket, "Key": self._key(path)}, self._bucket, self._key(other)
             )
 
-    def sha256_of(self, path: str, n_bytes: int) -> str | None:
-        """What ``put_file`` noted of an object of this size."""
+    def holds(self, path: str, file: str, sha256: str) -> bool:
+        """Whether an object is the one that ``put_file`` made of a file. Endpoints that keep no
+        notes are asked for the MD5, which an object that came in one part has."""
+        found = self._head(path)
+        if found is None or found["ContentLength"] != Path(file).stat().st_size:
+            return False
+        noted = found["Metadata"].get("sha256")
+        if noted is not None:
+            return bool(noted == sha256)
+        with open(file, "rb") as data:
+            md5 = hashlib.md5()
+            while chunk := data.read(CHUNK):
+                md5.update(chunk)
+        return bool(found["ETag"].strip('"') == md5.hexdigest())
+
+    def size_of(self, path: str) -> int | None:
+        """Bytes of an object."""
+        found = self._head(path)
+        return None if found is None else int(found["ContentLength"])
+
+    def _head(self, path: str) -> Any:
         try:
             with self._asking(path) as client:
-                found = client.head_object(Bucket=self._bucket, Key=self._key(path))
+                return client.head_object(Bucket=self._bucket, Key=self._key(path))
         except NotFound:
             return None
-        return found["Metadata"].get("sha256") if found["ContentLength"] == n_bytes else None
 
     def close(self) -> None:
         """Close the connections."""

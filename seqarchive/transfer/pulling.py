@@ -14,16 +14,18 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 from .. import durable
+from ..chunks import chunk_table
 from ..database import Database
 from ..errors import Conflict, Corrupt, NotFound, ReadOnly, SeqArchiveError, SourceError
 from ..instances import MASTER, Instance
 from ..journal import INDEX_SUFFIXES, is_inside
 from ..manifests import Manifest, ManifestFile, read_manifest
-from ..releases import Releasing, named_place, releases
+from ..releases import Releasing, listed_sha256, named_place, releases
 from ..shards import file_sha256
 from ..sources.base import DELAYS, Interrupted, Source
 from ..sources.directory import DirectorySource
@@ -34,13 +36,23 @@ from ..sources.published import (
     listing_of,
     signature_of,
 )
-from ..verifying import verify
+from ..verifying import Finding, verify
 from .signing import signer
 
 Progress = Callable[[int], None]
 
+#: Bytes that make an attempt worth another one: a byte for each would take years.
+_FURTHER = 1 << 16
+
+#: How far the clock of whoever took a snapshot may be ahead of ours.
+_CLOCK = timedelta(days=1)
+
 #: Files on their way at one time.
 JOBS = 4
+
+
+class WrongFile(SourceError):
+    """A source has other bytes than its manifest says."""
 
 
 @dataclass(slots=True)
@@ -101,6 +113,7 @@ def pull(
     row = listed_row(source, listing_of(source), name)
     place = named_place(root, row["name"])
     published = listed_manifest(source, row)
+    _require_past(published.manifest, source)
     report = PullReport(place.name, source.address, published.sha256)
     given = signature
     signature = given or signature_of(source, place.name)
@@ -112,8 +125,10 @@ def pull(
     if _is_here(place, published.sha256):
         report.is_new = False
         report.files_here, report.bytes_here = report.n_files, report.n_bytes
-        with suppress(ReadOnly):  # then nothing was begun here
-            _finish_earlier(place, signature if _is_new(given, signature, place) else None)
+        new = signature if _is_new(given, signature, place) else None
+        if new is not None or _is_unfinished(place, published.sha256):
+            with suppress(ReadOnly):  # then nothing was begun here
+                _finish_earlier(place, new)
     else:
         durable.make_directory(root)
         with durable.WriterLock(root / ".pull.lock") as lock:
@@ -126,9 +141,27 @@ def pull(
     return report
 
 
+def _require_past(manifest: Manifest, source: Source) -> None:
+    """Raise for a release of the future, which would be the newest for ever."""
+    created = datetime.fromisoformat(manifest.created.replace("Z", "+00:00"))
+    if created > datetime.now(timezone.utc) + _CLOCK:
+        raise SourceError(
+            f"{source.address}/{manifest.name} says that it was taken at {manifest.created}"
+        )
+
+
 def _is_new(given: bytes | None, signature: bytes | None, place: Instance) -> bool:
     """Whether a release that is here is to have another signature, or one at last."""
     return given is not None or (signature is not None and not place.signature.exists())
+
+
+def _is_unfinished(place: Instance, sha256: str) -> bool:
+    """Whether a release that is here was pulled by one who was killed before the end."""
+    return (
+        any(durable.exists(path) for path in _unfinished(place.root, place.name))
+        or listed_sha256(place.root, place.name) != sha256
+        or bool(place.directory.stat().st_mode & 0o222)
+    )
 
 
 def _finish_earlier(place: Instance, signature: bytes | None) -> None:
@@ -165,7 +198,12 @@ def _checked_files(manifest: Manifest, source: Source) -> tuple[ManifestFile, ..
             raise SourceError(
                 f"{source.address}/{manifest.name} has {file.path!r}, which no snapshot has"
             )
-    missing = own - {file.path for file in manifest.files}
+    paths = {file.path for file in manifest.files}
+    missing = own - paths
+    for path in paths - own:
+        for suffix in INDEX_SUFFIXES:
+            path = path.removesuffix(suffix)  # noqa: PLW2901
+        missing |= {path + suffix for suffix in ("", *INDEX_SUFFIXES)} - paths
     if missing:
         raise SourceError(f"{source.address}/{manifest.name} lacks {', '.join(sorted(missing))}")
     return manifest.files
@@ -214,6 +252,7 @@ class _Pulling:
         durable.make_writable(self._unfinished.directory)
         durable.make_directory(self._unfinished.directory)
         durable.make_directory(self._parts)
+        self._leave_only(files)
         holders = _files_here(self._root)
         wanted = [file for file in files if not self._is_brought(file, holders)]
         if isinstance(self._source, DirectorySource):
@@ -228,6 +267,14 @@ class _Pulling:
         begin(n_bytes)
         self._progress = progress
         self._fetch_all(wanted, jobs)
+
+    def _leave_only(self, files: tuple[ManifestFile, ...]) -> None:
+        """Remove what another release of this name has left."""
+        wanted = {self._target(file) for file in files}
+        for path in sorted(self._unfinished.directory.rglob("*")):
+            if path not in wanted and (path.is_symlink() or not path.is_dir()):
+                durable.remove(path)
+                durable.remove_empty_directories(path.parent, self._unfinished.directory)
 
     def _target(self, file: ManifestFile) -> Path:
         return self._unfinished.directory / file.path
@@ -295,7 +342,10 @@ class _Pulling:
                 future.result()
         for file in files:
             if first[file.sha256] is not file:
-                durable.share(self._target(first[file.sha256]), self._target(file))
+                target = self._target(file)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                durable.share(self._target(first[file.sha256]), target)
+                self._note_here(file)
 
     @contextmanager
     def _pool(self, jobs: int) -> Iterator[ThreadPoolExecutor]:
@@ -317,7 +367,7 @@ class _Pulling:
             # blame; so once more from the beginning.
             durable.remove(part)
             if is_last:
-                raise SourceError(
+                raise WrongFile(
                     f"{self._source.address}/{self._unfinished.name}/{file.path} is not the file "
                     "of the release (wrong SHA-256); nothing of it was kept"
                 )
@@ -349,7 +399,7 @@ class _Pulling:
                 failure = error
             except NotFound as error:
                 raise SourceError(f"{error}, though the release has it") from None
-            if self._size_of_part(file) > before:
+            if self._size_of_part(file) - before >= _FURTHER:
                 delays = iter(DELAYS)
             delay = next(delays, None)
             if delay is None:
@@ -379,6 +429,9 @@ class _Pulling:
                     if self._stop.is_set():
                         raise Interrupted("another file failed")
 
+    def _chunk_table(self) -> bytes:
+        return chunk_table(self._unfinished, self._published.manifest.files)
+
     # --- the end ----------------------------------------------------------------------------
 
     def finish(self, signature: bytes | None) -> None:
@@ -388,6 +441,8 @@ class _Pulling:
         if signature is not None:
             _write(unfinished.signature, signature)
         found = verify(unfinished, full=False).findings
+        if not found and unfinished.chunks.read_bytes() != self._chunk_table():
+            found = [Finding("changed", unfinished.chunks.name, "not the digests of the files")]
         if found:
             raise SourceError(
                 f"{self._source.address}/{unfinished.name} is damaged where it was made: {found[0]}"

@@ -16,13 +16,13 @@ from ..errors import Conflict, Corrupt, NotFound, SourceError
 from ..instances import LATEST, Instance
 from ..manifests import ManifestFile, read_manifest
 from ..releases import INDEX, Listing, Release, listing_row
-from ..sources import is_remote
+from ..sources import is_remote, shown
 from ..sources.base import Destination, persistently
 from ..sources.directory import DirectorySource
 from ..sources.opening import open_bucket, open_source
 from ..sources.published import listing_of, manifest_at
 from ..verifying import file_problem
-from .pulling import JOBS, Progress, pull
+from .pulling import JOBS, Progress, WrongFile, pull
 
 
 @dataclass(slots=True)
@@ -83,8 +83,8 @@ def push(
     if is_remote(destination):
         if not destination.startswith("s3://"):
             raise SourceError(
-                f"{destination}: a web server cannot be pushed to; push to the directory or to "
-                "the bucket that it serves"
+                f"{shown(destination)}: a web server cannot be pushed to; push to the directory or "
+                "to the bucket that it serves"
             )
         bucket = open_bucket(destination)
         _Pushing(snapshot, bucket, report, jobs, progress).run(signature, begin)
@@ -92,15 +92,18 @@ def push(
     else:
         target = open_source(destination)
         assert isinstance(target, DirectorySource)
-        came = pull(
-            target.path,
-            DirectorySource(root),
-            snapshot.name,
-            signature=signature,
-            jobs=jobs,
-            begin=begin,
-            progress=progress,
-        )
+        try:
+            came = pull(
+                target.path,
+                DirectorySource(root),
+                snapshot.name,
+                signature=signature,
+                jobs=jobs,
+                begin=begin,
+                progress=progress,
+            )
+        except WrongFile as error:
+            raise Corrupt(f"{error}; run `seqarchive verify`") from None
         report.is_new = came.is_new
         report.files_there, report.bytes_there = came.files_here, came.bytes_here
         report.files_sent, report.bytes_sent = came.files_fetched, came.bytes_fetched
@@ -199,12 +202,13 @@ class _Pushing:
         if problem is not None:
             raise Corrupt(f"{local}: {problem[1]}; run `seqarchive verify`")
         persistently(lambda: self._bucket.put_file(path, str(local), file.sha256))
-        if not self._is_there(path, file):
+        if persistently(lambda: self._bucket.size_of(path)) != file.n_bytes:
             raise SourceError(f"{self._bucket.address}/{path} is not what was sent")
         return file, True
 
     def _is_there(self, path: str, file: ManifestFile) -> bool:
-        return persistently(lambda: self._bucket.sha256_of(path, file.n_bytes)) == file.sha256
+        local = str(self._snapshot.directory / file.path)
+        return persistently(lambda: self._bucket.holds(path, local, file.sha256))
 
     def _list(self, listing: Listing) -> None:
         """Have the release in the list, the newest last."""
