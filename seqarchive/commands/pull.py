@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,19 @@ def command_(
     instance here has are fetched; every byte is checked against the manifest. A pull that was
     interrupted goes on where it was.
     """
-    source = open_source(url)
+    with closing(open_source(url)) as source:
+        _pull(settings, source, name, only_list=only_list, keys=keys, jobs=jobs)
+
+
+def _pull(
+    settings: Settings,
+    source: Source,
+    name: str | None,
+    *,
+    only_list: bool,
+    keys: Path | None,
+    jobs: int,
+) -> None:
     root = settings.place().root
     if only_list:
         _list(settings, source, root)

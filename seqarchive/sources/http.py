@@ -28,21 +28,11 @@ _CONNECTIONS = 16
 #: How long a server may ask us to wait.
 _LONGEST_WAIT = 60.0
 
+#: How often a server may send us elsewhere.
+_REDIRECTS = 5
+
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(?:\d{1,19}|\*)\Z", re.ASCII)
-
-
-class _Session(requests.Session):
-    """Follows redirects, but not from ``https`` to what anybody on the way can read and change."""
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Where a redirect leads to, if it is one."""
-        target = super().get_redirect_target(resp)
-        if target is not None:
-            scheme = urlsplit(urljoin(resp.url, target)).scheme
-            if scheme not in ("https", urlsplit(resp.url).scheme):
-                raise requests.exceptions.InvalidSchema(f"a redirect to {scheme}:")
-        return target
 
 
 class HttpSource:
@@ -65,7 +55,7 @@ class HttpSource:
         self._url = urlunsplit(parts).rstrip("/")
         self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         self._lock = threading.Lock()
-        self._session: _Session | None = None
+        self._session: requests.Session | None = None
         self._pid = 0
 
     def __reduce__(self) -> tuple[type[HttpSource], tuple[str]]:
@@ -79,14 +69,13 @@ class HttpSource:
     def _where(self, path: str) -> str:
         return f"{self.address}/{path}"
 
-    def _connections(self) -> _Session:
+    def _connections(self) -> requests.Session:
         with self._lock:
             if self._session is None or self._pid != os.getpid():  # a fork shares no connection
-                self._session, self._pid = _Session(), os.getpid()
+                self._session, self._pid = requests.Session(), os.getpid()
                 adapter = requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS)
                 self._session.mount("http://", adapter)
                 self._session.mount("https://", adapter)
-                self._session.max_redirects = 5
                 self._session.headers.update(
                     # A proxy that compresses what is compressed already only costs ranges.
                     {"User-Agent": f"seqarchive/{__version__}", "Accept-Encoding": "identity"}
@@ -98,7 +87,7 @@ class HttpSource:
         url = f"{self._url}/{quote(path)}"
         where = self._where(path)
         try:
-            response = self._connections().get(url, headers=headers, stream=True, timeout=_TIMEOUTS)
+            response = self._follow(url, headers)
         except (requests.ConnectionError, requests.Timeout) as error:
             raise Interrupted(f"{where}: {_reason(error)}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
@@ -107,6 +96,23 @@ class HttpSource:
         with response:
             _check_status(response, where)
             yield response
+
+    def _follow(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """The answer at the end of some redirects. Their pages are not read; and none of them leads
+        from ``https`` to what anybody on the way can read and change, or to another kind of place.
+        """
+        for _ in range(_REDIRECTS + 1):
+            response = self._connections().get(
+                url, headers=headers, stream=True, timeout=_TIMEOUTS, allow_redirects=False
+            )
+            if not response.is_redirect:
+                return response
+            with response:
+                before = urlsplit(response.url).scheme
+                url = urljoin(response.url, response.headers["Location"])
+            if urlsplit(url).scheme not in ("https", before):
+                raise requests.exceptions.InvalidSchema(f"a redirect to {urlsplit(url).scheme}:")
+        raise requests.TooManyRedirects(f"more than {_REDIRECTS} redirects")
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """A whole file."""

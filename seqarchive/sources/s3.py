@@ -19,6 +19,7 @@ import boto3
 import botocore
 import botocore.config
 import botocore.exceptions
+from boto3.s3.transfer import TransferConfig
 
 from ..errors import Conflict, NotFound, SourceError
 from . import shown
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 _CONNECTIONS = 16
+#: Largest object that one request can copy; not every endpoint can copy parts.
+_COPY_BYTES = 5 << 30
+
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
 _TRANSIENT = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout"})
@@ -68,7 +72,10 @@ class S3Source:
     def _connections(self) -> S3Client:
         with self._lock:
             if self._client is None or self._pid != os.getpid():  # a fork shares no connection
-                self._client, self._pid = _client(), os.getpid()
+                try:
+                    self._client, self._pid = _client(), os.getpid()
+                except ValueError as error:  # an endpoint that is no address
+                    raise SourceError(f"{self._url}: {error}") from None
             return self._client
 
     @contextmanager
@@ -150,7 +157,10 @@ class S3Source:
         """Have the store itself copy an object, in parts if it is large."""
         with self._asking(other) as client:
             client.copy(
-                {"Bucket": self._bucket, "Key": self._key(path)}, self._bucket, self._key(other)
+                {"Bucket": self._bucket, "Key": self._key(path)},
+                self._bucket,
+                self._key(other),
+                Config=TransferConfig(multipart_threshold=_COPY_BYTES),
             )
 
     def holds(self, path: str, file: str, sha256: str) -> bool:
@@ -166,7 +176,7 @@ class S3Source:
             md5 = hashlib.md5()
             while chunk := data.read(CHUNK):
                 md5.update(chunk)
-        return bool(found["ETag"].strip('"') == md5.hexdigest())
+        return bool(found.get("ETag", "").strip('"') == md5.hexdigest())
 
     def size_of(self, path: str) -> int | None:
         """Bytes of an object."""

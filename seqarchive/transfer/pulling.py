@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any
 from .. import durable
 from ..chunks import chunk_table
 from ..database import Database
-from ..errors import Conflict, Corrupt, NotFound, ReadOnly, SeqArchiveError, SourceError
+from ..errors import Conflict, Corrupt, Locked, NotFound, ReadOnly, SeqArchiveError, SourceError
 from ..instances import MASTER, Instance
 from ..journal import INDEX_SUFFIXES, is_inside
 from ..manifests import Manifest, ManifestFile, read_manifest
@@ -43,6 +43,9 @@ Progress = Callable[[int], None]
 
 #: Bytes that make an attempt worth another one: a byte for each would take years.
 _FURTHER = 1 << 16
+
+#: Seconds to wait for whoever takes a snapshot, and how often.
+_TURN, _TURNS = 0.25, 240
 
 #: How far the clock of whoever took a snapshot may be ahead of ours.
 _CLOCK = timedelta(days=1)
@@ -284,6 +287,7 @@ class _Pulling:
         target = self._target(file)
         if durable.exists(target):
             if _is_file(target, file):
+                durable.make_read_only(target)
                 self._note_here(file)
                 return True
             durable.remove(target)
@@ -447,11 +451,26 @@ class _Pulling:
             raise SourceError(
                 f"{self._source.address}/{unfinished.name} is damaged where it was made: {found[0]}"
             )
-        with Releasing(self._root) as releasing:
+        with _releasing(self._root) as releasing:
             final = releasing.new(unfinished.name)
             durable.publish_directory(unfinished.directory, final.directory)
             releasing.publish()
         durable.remove_directory(self._parts)
+
+
+@contextmanager
+def _releasing(root: Path) -> Iterator[Releasing]:
+    """The right to add a snapshot; waits for a while for whoever takes one just now."""
+    with ExitStack() as stack:
+        for turn in range(_TURNS + 1):
+            try:
+                releasing = stack.enter_context(Releasing(root))
+                break
+            except Locked:
+                if turn == _TURNS:
+                    raise
+                time.sleep(_TURN)
+        yield releasing
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from ..errors import Conflict, Corrupt, NotFound, SourceError
 from ..instances import LATEST, Instance
 from ..manifests import ManifestFile, read_manifest
-from ..releases import INDEX, Listing, Release, listing_row
+from ..releases import INDEX, Listing, Release, listed_sha256, listing_row
 from ..sources import is_remote, shown
 from ..sources.base import Destination, persistently
 from ..sources.directory import DirectorySource
@@ -73,8 +74,10 @@ def push(
         Corrupt: A file of the snapshot is damaged. SourceError: The destination failed.
     """
     started = time.monotonic()
-    snapshot = Instance.at(root, name or LATEST)
+    snapshot = Instance.at(root, LATEST if name is None else name)
     manifest, sha256 = read_manifest(snapshot)
+    if listed_sha256(root, snapshot.name) not in (None, sha256):
+        raise Corrupt(f"{snapshot.manifest} is not the one that {INDEX} lists")
     signature = sign(snapshot.manifest.read_bytes()) if sign is not None else None
     if signature is None and snapshot.signature.is_file():
         signature = snapshot.signature.read_bytes()
@@ -87,7 +90,8 @@ def push(
                 "to the bucket that it serves"
             )
         bucket = open_bucket(destination)
-        _Pushing(snapshot, bucket, report, jobs, progress).run(signature, begin)
+        with closing(bucket):
+            _Pushing(snapshot, bucket, report, jobs, progress).run(signature, begin)
         report.is_signed = signature is not None
     else:
         target = open_source(destination)
