@@ -6,14 +6,18 @@ import os
 import re
 import shutil
 import socket
+import socketserver
+import ssl
+import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -32,6 +36,12 @@ class Answer:
     """Close the connection after so many bytes of the body."""
     pause: float = 0.0
     """Seconds between bytes of the body."""
+    reset: bool = False
+    """Reset the connection at the cut, instead of closing it."""
+    endless: bool = False
+    """Send the body again and again, until the other side has had enough (or 256 MiB of it)."""
+    sent: int = 0
+    """Bytes of the body that went out, also in vain; of an endless one only."""
 
 
 Fault = Callable[[Answer], None]
@@ -44,6 +54,7 @@ class Asked:
     path: str
     range: str | None
     n_bytes: int
+    authorization: str | None = None
 
 
 @dataclass
@@ -88,6 +99,28 @@ def _answer(server: FileServer, path: str, wanted: str | None) -> Answer:
     return Answer(path, 206, headers, body)
 
 
+def reset_by(connection: socket.socket) -> None:
+    """Have the other side, when it has read all, see a reset (RST) instead of an end."""
+    time.sleep(0.5)  # a reset throws away what is on the way
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    os.close(connection.detach())
+
+
+def _write_body(answer: Answer, out: BufferedIOBase) -> None:
+    body = answer.body
+    if answer.endless:
+        while answer.sent < 256 << 20:
+            out.write(body)
+            answer.sent += len(body)
+    elif answer.pause:
+        for at in range(0, len(body), 64):
+            out.write(body[at : at + 64])
+            out.flush()
+            time.sleep(answer.pause)
+    else:
+        out.write(body)
+
+
 def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -98,14 +131,20 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
             answer = _answer(server, self.path, wanted)
             if server.fault is not None:
                 server.fault(answer)
+            # Noted before it is sent: who has the answer may look at once.
+            asked = Asked(
+                unquote(self.path), wanted, len(answer.body), self.headers.get("Authorization")
+            )
+            server.asked.append(asked)
             try:
-                n_bytes = self._send(answer)
+                asked.n_bytes = self._send(answer)
             except (BrokenPipeError, ConnectionResetError):
-                n_bytes = 0
-            server.asked.append(Asked(unquote(self.path), wanted, n_bytes))
+                asked.n_bytes = 0
 
         def _send(self, answer: Answer) -> int:
             body = answer.body
+            if answer.endless:
+                answer.headers = {**answer.headers, "Content-Length": "", "Connection": "close"}
             self.send_response(answer.status)
             for name, value in {"Content-Length": str(len(body)), **answer.headers}.items():
                 if value:
@@ -115,15 +154,13 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(body[: answer.cut])
                 self.wfile.flush()
                 self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
+                if answer.reset:
+                    reset_by(self.connection)
+                else:
+                    with suppress(OSError):
+                        self.connection.shutdown(socket.SHUT_RDWR)
                 return min(answer.cut, len(body))
-            if answer.pause:
-                for at in range(0, len(body), 64):
-                    self.wfile.write(body[at : at + 64])
-                    self.wfile.flush()
-                    time.sleep(answer.pause)
-            else:
-                self.wfile.write(body)
+            _write_body(answer, self.wfile)
             return len(body)
 
         def log_message(self, *arguments: object) -> None:
@@ -132,13 +169,26 @@ def _handler(server: FileServer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _Listening(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is none of ours."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
 @contextmanager
-def serving(root: Path, *, knows_ranges: bool = True) -> Iterator[FileServer]:
-    """A server of the files below a directory."""
+def serving(
+    root: Path, *, knows_ranges: bool = True, tls: ssl.SSLContext | None = None
+) -> Iterator[FileServer]:
+    """A server of the files below a directory; over HTTPS, if it has a certificate."""
     server = FileServer(root, knows_ranges)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _handler(server)) as listening:
-        listening.daemon_threads = True
+    with _Listening(("127.0.0.1", 0), _handler(server)) as listening:
         server.url = f"http://127.0.0.1:{listening.server_address[1]}"
+        if tls is not None:
+            server.url = server.url.replace("http:", "https:")
+            listening.socket = tls.wrap_socket(listening.socket, server_side=True)
         thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
         thread.start()
         try:
@@ -201,3 +251,145 @@ def serving_s3(directory: Path) -> Iterator[Bucket]:
     finally:
         process.terminate()
         process.wait()
+
+
+# --- the wire between a client and a server ---------------------------------------------------
+
+_REQUEST = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.1\r\n")
+
+
+@dataclass
+class Wire:
+    """What goes between clients and a server on loopback: counted, and held back or cut.
+
+    Args:
+        port: Of the server.
+    """
+
+    port: int
+    own_port: int = 0
+    """Where clients connect to."""
+    up: int = 0
+    """Bytes to the server, of all connections."""
+    down: int = 0
+    """Bytes from it."""
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    """Method and target of requests, in their order."""
+    most_up: int | None = None
+    """When so many bytes have gone up, nothing more goes either way until ``release``."""
+    most_down: int | None = None
+    """The same of bytes that have come down."""
+    cuts: bool = False
+    """Whether a connection ends there, and everything passes again."""
+    stop_at: tuple[str, str] | None = None
+    """Method, and the end of the target, of a request that is held back."""
+    held: threading.Event = field(default_factory=threading.Event)
+    """Set when something is held back, or was cut."""
+    _released: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def url(self) -> str:
+        """Of what is served, by way of here."""
+        return f"http://127.0.0.1:{self.own_port}"
+
+    def release(self) -> None:
+        """Let everything pass, what was held back too if those who sent it are there still."""
+        self.most_up = self.most_down = self.stop_at = None
+        self._released.set()
+
+    def carry(self, source: socket.socket, target: socket.socket, *, is_up: bool) -> None:
+        """Pass on what comes, as far as it may."""
+        with suppress(OSError):
+            while data := source.recv(1 << 14):
+                with self._lock:
+                    now = data[: self._room(data, is_up=is_up)]
+                    self._note(now, is_up=is_up)
+                target.sendall(now)
+                if len(now) == len(data):
+                    continue
+                self.held.set()
+                if self.cuts:
+                    self.release()
+                    break
+                self._released.wait()
+                if _is_gone(source):
+                    break
+                self._note(data[len(now) :], is_up=is_up)
+                target.sendall(data[len(now) :])
+        for one in (source, target):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    def _room(self, data: bytes, *, is_up: bool) -> int:
+        """How much of it may pass."""
+        if self.held.is_set() and not self._released.is_set():
+            return 0
+        if is_up and self.stop_at is not None:
+            request = _requested(data)
+            if request and request[0] == self.stop_at[0] and request[1].endswith(self.stop_at[1]):
+                return 0
+        most, so_far = (self.most_up, self.up) if is_up else (self.most_down, self.down)
+        return len(data) if most is None else max(0, most - so_far)
+
+    def _note(self, data: bytes, *, is_up: bool) -> None:
+        if not is_up:
+            self.down += len(data)
+            return
+        self.up += len(data)
+        request = _requested(data)
+        if request is not None:
+            self.requests.append(request)
+
+
+def _requested(data: bytes) -> tuple[str, str] | None:
+    """Method and target, without its query, of a request that begins here."""
+    match = _REQUEST.match(data)
+    if match is None:
+        return None
+    return match[1].decode("latin-1"), match[2].decode("latin-1").partition("?")[0]
+
+
+def _is_gone(one: socket.socket) -> bool:
+    try:
+        return one.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
+@contextmanager
+def wired(port: int) -> Iterator[Wire]:
+    """A wire to a server on loopback."""
+    wire = Wire(port)
+    sockets: list[socket.socket] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", port)) as server:
+                server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sockets.extend((server, self.request))
+                down = threading.Thread(
+                    target=wire.carry, args=(server, self.request), kwargs={"is_up": False}
+                )
+                down.start()
+                wire.carry(self.request, server, is_up=True)
+                down.join()
+
+    class Listening(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+
+    with Listening(("127.0.0.1", 0), Handler) as listening:
+        wire.own_port = int(listening.server_address[1])
+        thread = threading.Thread(target=listening.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield wire
+        finally:
+            wire.release()
+            listening.shutdown()
+            thread.join()
+            for one in sockets:
+                with suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)

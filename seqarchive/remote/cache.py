@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -14,6 +15,10 @@ _MAX_BYTES = 1 << 30
 
 #: Digest before the data in each file.
 _DIGEST_BYTES = 16
+
+#: Names of what is kept: the digits of a key; and what a killed process left of it.
+_DIRECTORY = re.compile(r"[0-9a-f]{2}\Z", re.ASCII)
+_ENTRY = re.compile(r"\.?[0-9a-f]{30}([0-9a-f]{32})?(\.\d+\.\d+)?\Z", re.ASCII)
 
 #: How full the cache is after it was too full.
 _EMPTIED_TO = 0.8
@@ -31,7 +36,7 @@ def default_directory() -> Path:
 def default_bytes() -> int:
     """``$SEQARCHIVE_CACHE_BYTES``, else 1 GiB; 0 keeps nothing."""
     text = os.environ.get("SEQARCHIVE_CACHE_BYTES", "")
-    return int(text) if text.isdigit() else _MAX_BYTES
+    return int(text) if text.isascii() and text.isdigit() else _MAX_BYTES
 
 
 class DiskCache:
@@ -46,7 +51,8 @@ class DiskCache:
         self._directory = default_directory() if directory is None else directory
         self._max_bytes = default_bytes() if max_bytes is None else max_bytes
         self._lock = threading.Lock()
-        self._n_bytes: int | None = None  # as far as this process knows
+        self._n_bytes: int | None = None  # as far as this process knows, and
+        self._added = 0  # what it has added since it looked
 
     def _path(self, key: bytes) -> Path:
         name = key.hex()
@@ -76,8 +82,10 @@ class DiskCache:
 
     def _count(self, n_bytes: int) -> None:
         with self._lock:
-            if self._n_bytes is None:
+            self._added += n_bytes
+            if self._n_bytes is None or self._added > self._max_bytes // 16:
                 self._n_bytes = sum(size for _, size, _ in self._files())
+                self._added = 0
             else:
                 self._n_bytes += n_bytes
             if self._n_bytes > self._max_bytes:
@@ -87,9 +95,14 @@ class DiskCache:
         """Last use, size and path of everything that is kept."""
         found = []
         for directory in os.scandir(self._directory):
-            if not directory.is_dir(follow_symlinks=False):
+            # Whatever else is in the directory is not ours.
+            if _DIRECTORY.match(directory.name) is None or not directory.is_dir(
+                follow_symlinks=False
+            ):
                 continue
             for entry in os.scandir(directory):
+                if _ENTRY.match(entry.name) is None:
+                    continue
                 try:
                     status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:  # another process has made room

@@ -66,6 +66,11 @@ class ChunkedFile:
         data = b"".join(found[n] for n in range(first, last + 1))
         return data[start - first * CHUNK_BYTES : end - first * CHUNK_BYTES]
 
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        return f"{self._source.address}/{self._path}"
+
     def expect(self, n_bytes: int) -> None:
         """Have the beginning of the file at hand, by one request if it is not."""
         self.read(0, n_bytes)

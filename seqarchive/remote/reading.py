@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from ..finding import Finder
 from ..instances import Instance
 from ..moments import batch_in
 from ..shards import BlockCache
-from ..sources.base import Source, persistently
+from ..sources.base import Denied, Source, persistently
 from ..sources.opening import open_source
 from ..sources.published import (
     as_source_errors,
@@ -33,6 +34,9 @@ from .shards import RemoteShard
 #: How much of the digests of chunks is read at most.
 _TABLE_BYTES = 256 << 20
 
+#: A view may be a query without end; none of ours is there.
+_OTHERS = "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"
+
 #: Bytes at the beginning of a database with its schema and the roots of its tables.
 _HEAD_BYTES = 128 << 10
 
@@ -45,9 +49,17 @@ class RemoteDatabase(Database):
         self._start(frozen=True, at=at)
 
     def _connect(self) -> sqlite3.Connection:
-        connection = vfs.connect(self._file)
+        try:
+            connection = vfs.connect(self._file)
+        except sqlite3.DatabaseError as error:
+            raise SourceError(f"{self._file.name} is no database of ours ({error})") from None
         try:
             require_ours(connection)
+            if connection.execute(_OTHERS).fetchone() is not None:
+                raise SourceError(f"{self._file.name} has what no database of ours has")
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise SourceError(f"{self._file.name} is no database of ours ({error})") from None
         except BaseException:
             connection.close()
             raise
@@ -68,7 +80,10 @@ class RemoteSnapshot:
     def __init__(self, url: str, name: str | None, cache: DiskCache) -> None:
         self._cache = cache
         source = open_source(url)
-        published = manifest_at(source) if name is None else None
+        published = None
+        if name is None:
+            with suppress(Denied):  # as some servers say of what they have not
+                published = manifest_at(source)
         if published is None:
             row = listed_row(source, listing_of(source), name)
             published = listed_manifest(source, row)
@@ -91,6 +106,8 @@ class RemoteSnapshot:
         data = self._cache.get(key)
         if data is None or hashlib.sha256(data).hexdigest() != file.sha256:
             data = persistently(lambda: read_published(self.source, file.path, 0, file.n_bytes))
+            if hashlib.sha256(data).hexdigest() != file.sha256:  # perhaps an accident on the way
+                data = persistently(lambda: read_published(self.source, file.path, 0, file.n_bytes))
             if hashlib.sha256(data).hexdigest() != file.sha256:
                 raise SourceError(f"{self.source.address}/{file.path} is not that of the release")
             self._cache.put(key, data)
@@ -174,7 +191,8 @@ class RemoteArchive(Archive):
     def __len__(self) -> int:
         if self.at is not None:
             return super().__len__()
-        return self._snapshot.manifest.counts["sequences"]  # to count is to read the whole table
+        # To count is to read the whole table.
+        return self._snapshot.manifest.counts.get("sequences") or super().__len__()
 
     def status(self) -> dict[str, Any]:
         """Counts and sizes; ready for JSON."""

@@ -24,6 +24,9 @@ _SPAN_BYTES = 4 << 20
 #: Blocks of a read that are worth a place in the cache on disk.
 _FEW = 16
 
+#: Of a block at most, and of the EOF block behind the last one.
+_BLOCK_BYTES = (1 << 16) + 28
+
 #: Bytes of a header line and of a line end, which a record has besides its residues.
 _RECORD_OVERHEAD = 35
 
@@ -149,7 +152,10 @@ class RemoteShard:
         ):
             n += 1
         wanted = places[: n + 1]
-        if any(not after.compressed - before.compressed > 0 for before, after in pairwise(wanted)):
+        if any(
+            not 0 < after.compressed - before.compressed <= _BLOCK_BYTES
+            for before, after in pairwise(wanted)
+        ):
             raise Corrupt(f"{self._where()}: the index is out of order")
         for data in self._inflated(wanted):
             found += data
@@ -175,8 +181,9 @@ class RemoteShard:
         return [data for data in kept if data is not None]
 
     def _key(self, place: _Block) -> bytes:
-        name = self._row.sha256 + place.compressed.to_bytes(8, "little")
-        return hashlib.sha256(name).digest()[:16]
+        # Blocks have a CRC and no digest: what one mirror gave is not what another has.
+        name = self._where().encode("utf-8") + self._row.sha256
+        return hashlib.sha256(name + place.compressed.to_bytes(8, "little")).digest()[:16]
 
     def _ask(self, places: list[_Block], *, keep: bool) -> list[bytes]:
         """The contents of the blocks between some places, by one request."""

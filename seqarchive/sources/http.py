@@ -183,7 +183,7 @@ def _check_status(response: requests.Response, where: str) -> None:
 def _wait(text: str) -> float:
     """Seconds that ``Retry-After`` asks for, as a number or as a date."""
     try:
-        if text.isdigit():
+        if text.isascii() and text.isdigit():
             seconds = float(text[:9])
         else:
             seconds = (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds()

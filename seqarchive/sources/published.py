@@ -88,8 +88,13 @@ def manifest_at(source: Source, path: str = "manifest.json") -> Published | None
     data = read_if_there(source, path)
     if data is None:
         return None
+    where = f"{source.address}/{path}"
+    try:
+        return Published(Manifest.from_bytes(data, where), data)
+    except Corrupt:  # perhaps an accident on the way
+        data = read_if_there(source, path) or b""
     with as_source_errors():
-        return Published(Manifest.from_bytes(data, f"{source.address}/{path}"), data)
+        return Published(Manifest.from_bytes(data, where), data)
 
 
 def listed_manifest(source: Source, row: dict[str, Any]) -> Published:
@@ -100,6 +105,8 @@ def listed_manifest(source: Source, row: dict[str, Any]) -> Published:
     """
     name = row["name"]
     found = manifest_at(source, f"{name}/manifest.json")
+    if found is not None and found.sha256 != row["manifest_sha256"]:  # as in `manifest_at`
+        found = manifest_at(source, f"{name}/manifest.json")
     if found is None:
         raise SourceError(f"{source.address} lists {name}, but has no manifest of it")
     if found.sha256 != row["manifest_sha256"] or found.manifest.name != name:
