@@ -164,7 +164,7 @@ def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -
     report.shards = counts["shards"]
     report.sequences, report.residues = counts["sequences"], counts["residues"]
     report.findings += _row_problems(database.connection)
-    if report.full:
+    if report.full and not report.findings:  # of rows that could be anything, nothing follows
         report.findings += _collection_problems(database)
     for digests in database.connection.execute(
         "SELECT digest, md5, sha1 FROM sequences WHERE length = 0"

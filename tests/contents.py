@@ -142,5 +142,6 @@ def forget_batch(root: Path, batch: int) -> None:
         )
         for table in ("aliases", "sequences", "shards", "sources", "circular"):
             connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", (batch,))
+        connection.execute("DELETE FROM collections WHERE batch_id = ?", (batch,))
         connection.execute("DELETE FROM batches WHERE id = ?", (batch,))
         connection.execute("COMMIT")

@@ -6,12 +6,12 @@ What holds of every kind of source is tested with all of them: a directory, a we
 from __future__ import annotations
 
 import functools
-import gc
 import hashlib
 import json
 import os
 import random
 import shutil
+import signal
 import socket
 import sqlite3
 import ssl
@@ -2061,26 +2061,6 @@ def test_redirects_are_followed_with_what_was_asked(
         ]
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "file:///etc/passwd", "ftp://127.0.0.1/x", "s3://bucket/x", "gopher://127.0.0.1/",
-        "data:text/plain,x", "javascript:alert(1)", "{}", "http://[", "http://a..b/",
-        "http://127.0.0.1:99999/", "http://127.0.0.1:x/", "http://" + "a" * 70 + "/", "http:///x",
-        "//", "http://\xff/", "/\xff", "http://user:secret@127.0.0.1:1/",
-    ],
-)  # fmt: skip
-@pytest.mark.parametrize("ending", ["releases.json", ".fai"])
-def test_redirects_to_nowhere(mirror: Site, root: Path, cli: Cli, target: str, ending: str) -> None:
-    server_of(mirror).fault = times(1000, redirected(target), ending)
-    done = cli("pull", mirror.address, "r1")
-    refused(done, root, codes=(3, 9))
-    assert "secret" not in done.err
-    gc.collect()  # a connection that nobody closed is reported here, not in another test
-    for file in root.rglob("*"):
-        assert not file.is_file() or b"root:" not in file.read_bytes()
-
-
 
 
 def without_end(answer: Answer) -> None:
@@ -2172,6 +2152,97 @@ def test_a_server_that_stops_in_the_middle(
     is_complete(root, "r1", templates["small"])
     (_, again) = (one.range for one in server_of(mirror).asked if one.path == f"/{path}")
     assert again in (None, "bytes=64-")
+
+
+# A bucket in trouble: for who only reads, any web server is one.
+
+
+@pytest.fixture
+def plain(
+    tmp_path: Path, templates: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Site]:
+    """The releases in a bucket that is on a web server, which can be made to fail."""
+    (tmp_path / "buckets").mkdir()
+    path = copied(templates["small"], tmp_path / "buckets" / "mirror")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "whatever")
+    with serving(path.parent) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield Site("s3", path, "s3://mirror", server)
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+@pytest.mark.parametrize("k", [1, 5_000])
+def test_a_bucket_that_breaks_off_goes_on_where_it_was(
+    plain: Site, root: Path, cli: Cli, templates: dict[str, Path], k: int, knows_ranges: bool
+) -> None:
+    server_of(plain).knows_ranges = knows_ranges
+    path = plain.one("r1", "aliases.sqlite3")
+    server_of(plain).fault = times(1, cut_at(k), path)
+    assert cli("pull", plain.address, "r1").code == 0
+    is_complete(root, "r1", templates["small"])
+    asked = [one.range for one in server_of(plain).asked if one.path == f"/mirror/{path}"]
+    assert asked == [None, f"bytes={k}-"]
+
+
+@pytest.mark.parametrize("answer", [said_range, wrong_range, part_as_whole, longer, shorter])
+def test_wrong_answers_of_a_bucket_never_lead_to_wrong_bytes(
+    plain: Site,
+    root: Path,
+    cli: Cli,
+    templates: dict[str, Path],
+    answer: Callable[[Answer], None],
+) -> None:
+    path = plain.one("r1", ".fa.bgz")
+    once = times(1, cut_at(1000), path)
+
+    def fault(one: Answer) -> None:
+        if one.path.endswith(path):
+            answer(one)
+            once(one)
+
+    server_of(plain).fault = fault
+    done = cli("pull", plain.address, "r1")
+    if done.code:
+        refused(done, root, path)
+        server_of(plain).fault = None
+        assert cli("pull", plain.address, "r1").code == 0
+    is_complete(root, "r1", templates["small"])
+
+
+@pytest.mark.parametrize("ending", ["releases.json", ".fa.bgz"])
+def test_a_bucket_that_drips_is_given_up_in_time(
+    plain: Site, root: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(base, "_PATIENCE", 0.2)
+    monkeypatch.setattr(pulling, "DELAYS", (0.01,))
+    monkeypatch.setattr(base.persistently, "__defaults__", ((0.01,), time.sleep))
+
+    def drip(answer: Answer) -> None:
+        answer.body = answer.body.ljust(20 * 64)
+        answer.headers["Content-Length"] = str(len(answer.body))
+        answer.pause = 0.2  # for four seconds, or more
+
+    server_of(plain).fault = times(3, drip, ending)
+    began = time.monotonic()
+    refused(cli("pull", plain.address, "r1"), root, ending, "slow")
+    assert time.monotonic() - began < 3
+
+
+def test_a_list_in_a_bucket_without_end_is_not_read_to_the_end(
+    plain: Site, root: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(published.read_if_there, "__defaults__", (1 << 20,))
+    answers: list[Answer] = []
+
+    def fault(answer: Answer) -> None:
+        without_end(answer)
+        answers.append(answer)
+
+    server_of(plain).fault = fault
+    refused(cli("pull", plain.address, "r1"), root, "releases.json", "more than")
+    assert len(answers) == 1
+    assert answers[0].sent < 32 << 20
 
 
 # HTTPS.
@@ -2310,6 +2381,19 @@ def test_a_password_is_used_and_not_shown(
     assert SECRET not in done.out + done.err
 
 
+@pytest.mark.parametrize("is_absolute", [False, True])
+def test_a_password_goes_along_to_another_place_on_the_same_server(
+    tmp_path: Path, templates: dict[str, Path], root: Path, cli: Cli, is_absolute: bool
+) -> None:
+    (tmp_path / "served").mkdir()
+    copied(templates["small"], tmp_path / "served" / "elsewhere")
+    with serving(tmp_path / "served") as server:
+        server.fault = redirected((server.url if is_absolute else "") + "/elsewhere{}")
+        done = cli("pull", server.url.replace("://", f"://user:{SECRET}@"), "r1")
+        assert (done.code, done.err) == (0, "")
+        assert {one.authorization for one in server.asked} == {"Basic dXNlcjpzM2NyLXQ="}
+
+
 def test_a_password_is_not_given_to_another_server(
     mirror: Site, tmp_path: Path, templates: dict[str, Path], cli: Cli
 ) -> None:
@@ -2403,6 +2487,25 @@ def test_killed_in_the_middle_of_a_file_the_next_pull_goes_on_there(
     gone_on(line, root, templates["large"], 512 << 10)
 
 
+def test_interrupted_by_its_user_it_goes_on_later(
+    large: Site, root: Path, cli: Cli, templates: dict[str, Path]
+) -> None:
+    """Ctrl-C, while a server gives little at a time."""
+    path = large.one("r1", ".fa.bgz")
+    server_of(large).fault = times(1, lambda answer: setattr(answer, "pause", 0.001), path)
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), "pull"]
+    process = subprocess.Popen([*command, large.address, "r1"], stderr=subprocess.PIPE)
+    wait_until(lambda: on_the_way(root) > 20_000 and len(list(root.glob(".parts-r1/*"))) == 1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.decode().strip().startswith("seqarchive: interrupted")
+    assert visible(root) == set()
+    began = on_the_way(root)
+    assert 20_000 < began < large.files("r1")[path]
+    report = report_of(cli("--json", "pull", large.address, "r1"))
+    assert report["bytes_fetched"] == large.files("r1")[path] - began
+    is_complete(root, "r1", templates["large"])
 
 
 def test_a_connection_that_breaks_off_goes_on(
@@ -2942,6 +3045,22 @@ def test_another_object_that_somebody_left_is_not_taken_for_the_file(
     is_pushed(Shelf("s3", path, address), ["r1"], own, tmp_path)
 
 
+def test_an_endpoint_that_spells_notes_in_its_own_way_and_whose_etags_say_nothing(
+    own: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``Sha256`` for ``sha256``, as servers written in Go do; an ETag is the MD5 by chance only."""
+    monkeypatch.setenv("RCLONE_DIR_CACHE_TIME", "1ms")
+    monkeypatch.setenv("RCLONE_ETAG_HASH", "SHA1")
+    with serving_s3(tmp_path / "s3") as other:
+        for name, value in other.environment.items():
+            monkeypatch.setenv(name, value)
+        address = other.url("mine")
+        for name in ("r1", "r2"):
+            done = cli("push", address, name)
+            assert (done.code, done.err) == (0, "")
+        is_pushed(Shelf("s3", tmp_path / "s3" / "mine", address), ["r1", "r2"], own, tmp_path)
+
+
 def test_what_others_publish_in_a_bucket_stays(
     own: Path, cli: Cli, place: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -2959,8 +3078,6 @@ def test_what_others_publish_in_a_bucket_stays(
     assert {name: found[name] for name in there if name != "releases.json"} == {
         name: data for name, data in there.items() if name != "releases.json"
     }
-
-
 
 
 def test_a_push_to_a_directory_that_was_interrupted_goes_on(
