@@ -125,7 +125,7 @@ _ALIASES = (
 ADOPTED = "strftime('%Y-%m-%dT%H:%M:%SZ', d.added, 'unixepoch')"
 
 _HISTORY = f"""
-    SELECT coalesce(s.digest, r.digest), coalesce(s.length, r.length),
+    SELECT coalesce(s.digest, r.digest) AS digest, coalesce(s.length, r.length) AS length,
         m.from_batch, f.created, m.to_batch, t.created,
         CASE WHEN f.kind = 'import-seqrepo' THEN {ADOPTED} END, s.id IS NULL
     FROM (
@@ -373,16 +373,20 @@ class Database:
             " FROM sequences WHERE id = ?",
             (sequence_id,),
         ).fetchone()
+        if row is None:
+            raise Corrupt(f"the database lacks sequence {sequence_id}; run `seqarchive verify`")
         return SequenceRow(*row)
 
     def added(self, row: SequenceRow) -> str:
         """When a sequence was added: here, or to where it was adopted from. ISO 8601, UTC."""
-        (found,) = self.connection.execute(
+        found = self.connection.execute(
             f"SELECT coalesce({ADOPTED}, b.created) FROM batches b"
             " LEFT JOIN adopted_sequences d ON d.sequence_id = ? WHERE b.id = ?",
             (row.id, row.batch_id),
         ).fetchone()
-        return str(found)
+        if found is None:
+            raise Corrupt(f"the database lacks batch {row.batch_id}; run `seqarchive verify`")
+        return str(found[0])
 
     def sequences(self) -> Iterator[SequenceRow]:
         """All sequences, in the order in which they lie in the shards."""

@@ -61,12 +61,21 @@ def _snapshot(instance: Instance, name: str) -> Instance | None:
 
 def _batch_of(snapshot: Instance, database: Database) -> int:
     with closing(Database.of(snapshot)) as other:
-        if other.meta().get("archive_id") != database.meta().get("archive_id"):
-            raise NotFound(f"the snapshot {snapshot.name} is one of another archive")
-        last = other.last_batch()
-        if last > database.last_batch() or not same_line(database, other, last):
-            raise NotFound(f"the snapshot {snapshot.name} is not of the past of this archive")
-        return last
+        return batch_of_release(database, other, snapshot.name)
+
+
+def batch_of_release(database: Database, release: Database, name: str) -> int:
+    """The last batch of a snapshot, in the archive that it is one of.
+
+    Raises:
+        NotFound: It is not one of this archive, or not of its past.
+    """
+    if release.meta().get("archive_id") != database.meta().get("archive_id"):
+        raise NotFound(f"the snapshot {name} is one of another archive")
+    last = release.last_batch()
+    if last > database.last_batch() or not same_line(database, release, last):
+        raise NotFound(f"the snapshot {name} is not of the past of this archive")
+    return last
 
 
 def same_line(first: Database, second: Database, batch: int) -> bool:

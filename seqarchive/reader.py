@@ -296,7 +296,7 @@ class ArchiveReader:
 
     def _read(self, location: Location, start: int, end: int) -> bytes:
         number, _, length, shard_id, offset, _ = location
-        if shard_id is None:
+        if shard_id is None or offset is None:
             if length:
                 raise _misplaced(location)
             return b""

@@ -61,13 +61,17 @@ def migrate(connection: sqlite3.Connection) -> None:
     connection.commit()
 
 
+def columns() -> dict[str, dict[str, type]]:
+    """All tables with the types of their columns: int, str or bytes."""
+    return {name: columns for name, (columns, _) in _TABLES.items()} | _OWN_TABLES
+
+
 def problems(connection: sqlite3.Connection) -> list[str]:
     """Tables and indexes of a database of the newest schema that are not as they were made."""
-    tables = {name: tuple(columns) for name, (columns, _) in _TABLES.items()} | _OWN_TABLES
     found = [
         name
-        for name, columns in tables.items()
-        if tuple(row[1] for row in connection.execute(f"PRAGMA table_info({name})")) != columns
+        for name, known in columns().items()
+        if [row[1] for row in connection.execute(f"PRAGMA table_info({name})")] != list(known)
     ]
     # A view in the place of a table may be a query without end, and a trigger anything.
     found += (
@@ -232,10 +236,10 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
 }
 
 #: Tables that sqlite-utils cannot make, with their columns.
-_OWN_TABLES = {
-    "aliases": ("alias", "namespace_id", "sequence_id", "batch_id"),
-    "records": ("source_id", "ordinal", "sequence_id", "defline"),
-    "adopted_aliases": ("alias", "namespace_id", "sequence_id", "added"),
+_OWN_TABLES: dict[str, dict[str, type]] = {
+    "aliases": {"alias": str, "namespace_id": int, "sequence_id": int, "batch_id": int},
+    "records": {"source_id": int, "ordinal": int, "sequence_id": int, "defline": str},
+    "adopted_aliases": {"alias": str, "namespace_id": int, "sequence_id": int, "added": int},
 }
 
 _INDEX = re.compile(r"INDEX (\w+) ON")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import fcntl
+import functools
 import gc
 import hashlib
 import json
@@ -57,6 +58,7 @@ from seqarchive import (
     ReadOnly,
     SeqArchiveError,
     SourceError,
+    schema,
 )
 from seqarchive.bgzf import compress_block
 from seqarchive.instances import Instance
@@ -479,6 +481,33 @@ def test_the_past_is_that_of_a_copy(mirror: str, varied: Path) -> None:
         assert isinstance(found, tuple)
 
 
+
+
+def test_a_release_as_a_moment_is_that_release_and_no_day_of_that_name(
+    tiny: Path, tmp_path: Path
+) -> None:
+    root = writable_copy(tiny, tmp_path / "root")
+    with seqarchive.connect(root) as archive:
+        archive.store("ACGTACGT", ["t:new"])
+        archive.snapshot("2024-06-01")  # long after that day
+        archive.store("ACGTACGTA", ["t:newer"])
+        archive.snapshot("r3")
+    initialise(Instance(tmp_path / "other"))
+    with seqarchive.connect(tmp_path / "other") as archive:
+        archive.snapshot("r4")
+    shutil.copytree(tmp_path / "other" / "r4", root / "r4")
+    with serving(root) as server:
+        for url in (server.url, f"{server.url}/r3"):
+            for at, n in (("r1", 0), ("2024-06-01", 1), ("r3", 2), (4, 1), ("batch:5", 2)):
+                with seqarchive.connect(url, at=at) as archive:
+                    assert archive.at == 3 + n
+                    assert [name in archive for name in ("t:new", "t:newer")] == [n > 0, n > 1]
+        with pytest.raises(NotFound, match="r3 is not of the past"):
+            seqarchive.connect(server.url, "r1", at="r3")
+        with pytest.raises(SeqArchiveError, match="'r4' is no moment"):  # not listed
+            seqarchive.connect(server.url, at="r4")
+    with serving(root / "r3") as server, seqarchive.connect(server.url, at="2024-06-01") as archive:
+        assert archive.at == 0  # a snapshot without its root has days only
 
 
 def test_errors_are_those_of_a_copy(remote: Archive, local: Archive, mirror: str) -> None:
@@ -1794,6 +1823,11 @@ print({os.waitpid(pid, 0)[1] for pid in children})
 """
 
 
+def test_a_fork_while_another_thread_reads_is_not_stuck(tiny: Path, cache: Path) -> None:
+    with serving(tiny) as server:
+        for n in range(3):
+            shutil.rmtree(cache, ignore_errors=True)
+            assert in_another_process(_FORKS_AMID_THREADS, f"{server.url}/r1") == "{0}\n", n
 
 
 _SPAWNED = """
@@ -2187,3 +2221,90 @@ def test_a_manifest_that_lies_gives_errors(hostile: Path, cli: Cli) -> None:
             assert wrong != manifest
             (hostile / "manifest.json").write_text(wrong)
             refused(cli("--root", url, "get", "t:a"), 9)
+
+
+#: What no program of ours puts into a column, whatever the type of that is.
+_LIES = {
+    "empty": "NULL",
+    "text": "'x'",
+    "bytes": "x'00ff'",
+    "negative": "-1",
+    "large": str(2**62),
+    "float": "1.5",
+    "lines": "'a' || char(10) || 'b'",
+    "not UTF-8": "CAST(x'ff' AS TEXT)",
+}
+#: Columns that reading needs; and some that it only gives back.
+_COLUMNS = [
+    *(
+        (table, column)
+        for table in ("sequences", "shards", "aliases", "namespaces")
+        for column in schema.columns()[table]
+        if column not in ("id", "batch_id")
+    ),
+    ("batches", "created"),
+    ("batches", "n_records"),
+    ("ended_aliases", "sequence_id"),
+    ("ended_aliases", "to_batch"),
+]
+
+
+@pytest.mark.parametrize(("table", "column"), _COLUMNS)
+def test_rows_that_lie_give_errors_of_one_line(
+    hostile: Path, table: str, column: str, all_of_tiny: dict[str, object]
+) -> None:
+    """Whatever is in a column, what is answered is right, or an error of ours."""
+    database = (hostile / "aliases.sqlite3").read_bytes()
+    lies = list(_LIES.values())
+    if table in ("sequences", "aliases"):  # of many rows: each lie in some of them
+        each = " ".join(f"WHEN {n} THEN {lie}" for n, lie in enumerate(lies))
+        key = "id" if table == "sequences" else "sequence_id"
+        lies = [f"CASE {key} % 20 {each} ELSE {column} END"]
+    n_caught = 0
+    for lie in lies:
+        (hostile / "aliases.sqlite3").write_bytes(database)
+        with closing(sqlite3.connect(hostile / "aliases.sqlite3")) as connection, connection:
+            # Nothing is declared to be not empty or unique.
+            connection.execute("PRAGMA writable_schema = ON")
+            connection.execute(
+                "UPDATE sqlite_master SET sql = replace(replace(sql, 'NOT NULL', ''), 'UNIQUE', '')"
+            )
+        change(hostile, f"UPDATE OR IGNORE {table} SET {column} = {lie}")
+        seal(hostile)
+        with serving(hostile.parent) as server:
+            n_caught += _tells_no_lies(f"{server.url}/hostile", all_of_tiny, lie)
+    assert n_caught > 0
+
+
+def _tells_no_lies(url: str, expected: dict[str, object], lie: str) -> int:
+    """How many questions a release refuses to answer; the others it answers well."""
+    try:
+        archive = seqarchive.connect(url)
+    except SeqArchiveError:
+        return 1
+    names = list(TINY)[:60]
+    questions: dict[str, Callable[[], object]] = {
+        **{name: functools.partial(archive.fetch, f"t:{name}") for name in names},
+        "by digest": lambda: [archive.find(computed(text)[1]) for text in TINY.values()],
+        "by sha1": lambda: [archive.find(computed(text)[3]) for text in TINY.values()],
+        "by name": lambda: archive.translate_many([f"t:{name}" for name in TINY]),
+        "aliases": lambda: list(archive.all_aliases()),
+        "records": lambda: list(archive.records()),
+        "batches": lambda: list(archive.batches()),
+        "history": lambda: archive.history("t:later"),
+        "metadata": lambda: [archive.metadata(f"t:{name}") for name in names],
+        "status": archive.status,
+        "length": lambda: len(archive),
+    }
+    digests = {name: expected[name] for name in ("by digest", "by sha1")}
+    errors = []
+    with archive:
+        for name, question in questions.items():
+            try:
+                found = question()
+            except SeqArchiveError as error:
+                errors.append(str(error))
+            else:
+                assert found == digests.get(name, TINY.get(name, found)), (lie, name)
+    assert not any("\n" in error for error in errors)
+    return len(errors)

@@ -6,6 +6,7 @@ What holds of every kind of source is tested with all of them: a directory, a we
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import json
 import os
@@ -2061,6 +2062,19 @@ def test_redirects_are_followed_with_what_was_asked(
         ]
 
 
+@pytest.mark.parametrize(
+    "target",
+    ["file:///etc/passwd", "ftp://127.0.0.1/x", "{}", "http://[", "http://a..b/", "//"],
+)
+@pytest.mark.parametrize("ending", ["releases.json", ".fai"])
+def test_redirects_elsewhere_are_refused(
+    mirror: Site, root: Path, cli: Cli, target: str, ending: str
+) -> None:
+    server_of(mirror).fault = times(1000, redirected(target), ending)
+    refused(cli("pull", mirror.address, "r1"), root, codes=(3, 9))
+    gc.collect()  # a connection that nobody closed is reported here, not in another test
+    for file in root.rglob("*"):
+        assert not file.is_file() or b"root:" not in file.read_bytes()
 
 
 def without_end(answer: Answer) -> None:
@@ -2113,17 +2127,18 @@ def test_a_file_that_drips_is_given_up_in_time(
     mirror: Site, root: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, templates: dict[str, Path]
 ) -> None:
     monkeypatch.setattr(base, "_PATIENCE", 0.2)
+    monkeypatch.setattr(base, "_SLOWEST", 100_000)
     monkeypatch.setattr(pulling, "DELAYS", (0.01,))
     path = mirror.one("r1", ".fa.bgz")
-    assert mirror.files("r1")[path] > 40 * 64
+    assert mirror.files("r1")[path] > 150 * 64
 
     def drip(answer: Answer) -> None:
-        answer.pause = 0.2  # for a minute
+        answer.pause = 0.02  # for some seconds
 
     began = time.monotonic()
     server_of(mirror).fault = times(3, drip, path)
     refused(cli("pull", mirror.address, "r1"), root, path, "slow")
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 3
     server_of(mirror).fault = None
     assert cli("pull", mirror.address, "r1").code == 0
     is_complete(root, "r1", templates["small"])
@@ -2215,13 +2230,14 @@ def test_a_bucket_that_drips_is_given_up_in_time(
     plain: Site, root: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     monkeypatch.setattr(base, "_PATIENCE", 0.2)
+    monkeypatch.setattr(base, "_SLOWEST", 100_000)
     monkeypatch.setattr(pulling, "DELAYS", (0.01,))
     monkeypatch.setattr(base.persistently, "__defaults__", ((0.01,), time.sleep))
 
     def drip(answer: Answer) -> None:
-        answer.body = answer.body.ljust(20 * 64)
+        answer.body = answer.body.ljust(200 * 64)
         answer.headers["Content-Length"] = str(len(answer.body))
-        answer.pause = 0.2  # for four seconds, or more
+        answer.pause = 0.02  # for four seconds, or more
 
     server_of(plain).fault = times(3, drip, ending)
     began = time.monotonic()
@@ -3055,10 +3071,12 @@ def test_an_endpoint_that_spells_notes_in_its_own_way_and_whose_etags_say_nothin
         for name, value in other.environment.items():
             monkeypatch.setenv(name, value)
         address = other.url("mine")
-        for name in ("r1", "r2"):
-            done = cli("push", address, name)
-            assert (done.code, done.err) == (0, "")
+        assert cli("push", address, "r1").code == 0
+        report = report_of(cli("--json", "push", address, "r2"))
         is_pushed(Shelf("s3", tmp_path / "s3" / "mine", address), ["r1", "r2"], own, tmp_path)
+        earlier = manifest_of(own, "r1")["files"]
+        shared = [file for file in manifest_of(own, "r2")["files"] if file in earlier]
+        assert report["bytes_there"] == sum(file["bytes"] for file in shared) > 0
 
 
 def test_what_others_publish_in_a_bucket_stays(

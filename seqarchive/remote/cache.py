@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import threading
 from pathlib import Path
 
 from .. import durable
+from ..forks import ForkLock
 
 #: Bytes that are kept unless ``SEQARCHIVE_CACHE_BYTES`` says otherwise.
 _MAX_BYTES = 1 << 30
@@ -50,7 +50,7 @@ class DiskCache:
     def __init__(self, directory: Path | None = None, max_bytes: int | None = None) -> None:
         self._directory = default_directory() if directory is None else directory
         self._max_bytes = default_bytes() if max_bytes is None else max_bytes
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._n_bytes: int | None = None  # as far as this process knows, and
         self._added = 0  # what it has added since it looked
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
 from ..chunks import CHUNK_BYTES, chunk_digest
 from ..errors import NotFound, SourceError
+from ..forks import ForkLock
 from ..sources.base import Interrupted, Source, persistently
 from .cache import DiskCache
 
@@ -40,7 +40,7 @@ class ChunkedFile:
         self._digest = digest
         self._cache = cache
         self._chunks: OrderedDict[int, bytes] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._next = -1  # the chunk behind the last request, and
         self._step = 1  # how many the last one was for
         self.n_bytes = n_bytes

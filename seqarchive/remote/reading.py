@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from .. import schema
 from ..archive import Archive
 from ..chunks import ChunkTable
 from ..database import Database, ShardRow, require_ours
-from ..errors import Corrupt, ReadOnly, SourceError
+from ..errors import Corrupt, NotFound, ReadOnly, SourceError
 from ..finding import Finder
 from ..instances import Instance
-from ..moments import batch_in
+from ..moments import batch_in, batch_of_release
 from ..shards import BlockCache
 from ..sources.base import Denied, Source, persistently
 from ..sources.opening import open_source
@@ -33,9 +34,6 @@ from .shards import RemoteShard
 
 #: How much of the digests of chunks is read at most.
 _TABLE_BYTES = 256 << 20
-
-#: A view may be a query without end; none of ours is there.
-_OTHERS = "SELECT name FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1"
 
 #: Bytes at the beginning of a database with its schema and the roots of its tables.
 _HEAD_BYTES = 128 << 10
@@ -55,8 +53,8 @@ class RemoteDatabase(Database):
             raise SourceError(f"{self._file.name} is no database of ours ({error})") from None
         try:
             require_ours(connection)
-            if connection.execute(_OTHERS).fetchone() is not None:
-                raise SourceError(f"{self._file.name} has what no database of ours has")
+            if schema.problems(connection):
+                raise SourceError(f"{self._file.name} is no database of a release of ours")
         except sqlite3.DatabaseError as error:
             connection.close()
             raise SourceError(f"{self._file.name} is no database of ours ({error})") from None
@@ -114,6 +112,16 @@ class RemoteSnapshot:
         with as_source_errors():
             return ChunkTable(self.manifest, self._instance, data)
 
+    def named(self, name: str) -> RemoteSnapshot | None:
+        """Another snapshot beside this one, if there is one of that name."""
+        root = self.url.rstrip("/").rpartition("/")[0]
+        try:
+            if name in listing_of(open_source(root)).rows:
+                return RemoteSnapshot(root, name, self._cache)
+        except (NotFound, Denied):  # a snapshot without its root
+            pass
+        return None
+
     def file(self, path: str) -> ChunkedFile:
         """A file whose chunks have digests."""
         return ChunkedFile(
@@ -149,7 +157,7 @@ class RemoteArchive(Archive):
     Args:
         url: ``http(s)://`` or ``s3://``: of a snapshot, or of a root.
         instance: Of a root: the name of a snapshot; the newest if None.
-        at: As for ``Archive``, but no name of a snapshot.
+        at: As for ``Archive``; the snapshots are those of the root.
         cache: Where to keep what was read.
     """
 
@@ -165,9 +173,13 @@ class RemoteArchive(Archive):
         self._file = self._snapshot.database()
         self.at = None
         if at is not None:
-            database = RemoteDatabase(self._file)
-            self.at = batch_in(database, at)
-            database.close()
+            with closing(RemoteDatabase(self._file)) as database:
+                release = self._snapshot.named(at) if isinstance(at, str) else None
+                if release is None:
+                    self.at = batch_in(database, at)
+                else:
+                    with closing(RemoteDatabase(release.database())) as other:
+                        self.at = batch_of_release(database, other, release.manifest.name)
         self._begin(Finder(partial(RemoteDatabase, self._file, self.at)), self._snapshot.open_shard)
 
     def __reduce__(self) -> tuple[Any, ...]:

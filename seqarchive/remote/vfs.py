@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
 import apsw
 
+from ..errors import SourceError
+from ..forks import ForkLock
 from .files import ChunkedFile
+from .rows import checks_of, require_right
 
 _NAME = "seqarchive"
 
@@ -24,7 +26,7 @@ _CACHE_KIB = 8_000
 
 _files: dict[str, ChunkedFile] = {}
 _numbers = itertools.count()
-_lock = threading.Lock()
+_lock = ForkLock()
 
 
 class _OpenFile:
@@ -105,13 +107,17 @@ def connect(file: ChunkedFile) -> sqlite3.Connection:
     return cast(sqlite3.Connection, _Connection(connection))
 
 
+class DamagedDatabase(SourceError, sqlite3.DatabaseError):
+    """What SQLite says of a database that somebody published."""
+
+
 @contextmanager
 def _as_sqlite3() -> Iterator[None]:
     """Errors of apsw become those of ``sqlite3``; ours, from reading, pass through."""
     try:
         yield
-    except apsw.Error as error:
-        raise sqlite3.DatabaseError(str(error)) from None
+    except (apsw.Error, UnicodeDecodeError) as error:
+        raise DamagedDatabase(f"the database of the release is damaged ({error})") from None
 
 
 class _Connection:
@@ -138,19 +144,28 @@ class _Connection:
 
 
 class _Cursor:
-    """What look-ups use of ``sqlite3.Cursor``."""
+    """What look-ups use of ``sqlite3.Cursor``; with an eye on what comes."""
 
     def __init__(self, cursor: apsw.Cursor) -> None:
         self._cursor = cursor
+        try:
+            self._columns = cursor.description_full
+        except apsw.ExecutionCompleteError:  # no rows
+            self._columns = ()
+        self._checks = checks_of(self._columns)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         with _as_sqlite3():
-            yield from self._cursor
+            for row in self._cursor:
+                require_right(row, self._checks, self._columns)
+                yield row
 
     def fetchone(self) -> tuple[Any, ...] | None:
         with _as_sqlite3():
-            return self._cursor.fetchone()
+            row = self._cursor.fetchone()
+        if row is not None:
+            require_right(row, self._checks, self._columns)
+        return row
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        with _as_sqlite3():
-            return list(self._cursor)
+        return list(self)

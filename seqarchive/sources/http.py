@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 import requests
 import urllib3
+from requests.auth import HTTPBasicAuth
 
 from ..errors import NotFound, SourceError
+from ..forks import ForkLock
 from ..version import __version__
 from . import shown
 from .base import CHUNK, Denied, Interrupted, Stream, gathered, in_time
@@ -52,14 +53,16 @@ class HttpSource:
             raise SourceError(f"{shown(url)!r} is not the address of a web server")
         if parts.query or parts.fragment:
             raise SourceError(f"{shown(url)!r}: an address of files has neither '?' nor '#'")
-        self._url = urlunsplit(parts).rstrip("/")
+        self._given = url
+        user, password = (unquote(part or "") for part in (parts.username, parts.password))
+        self._login = HTTPBasicAuth(user.encode(), password.encode()) if user or password else None
         self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._session: requests.Session | None = None
         self._pid = 0
 
     def __reduce__(self) -> tuple[type[HttpSource], tuple[str]]:
-        return type(self), (self._url,)
+        return type(self), (self._given,)
 
     @property
     def address(self) -> str:
@@ -84,7 +87,7 @@ class HttpSource:
 
     @contextmanager
     def _get(self, path: str, headers: dict[str, str]) -> Iterator[requests.Response]:
-        url = f"{self._url}/{quote(path)}"
+        url = f"{self.address}/{quote(path)}"
         where = self._where(path)
         try:
             response = self._follow(url, headers)
@@ -100,10 +103,17 @@ class HttpSource:
     def _follow(self, url: str, headers: dict[str, str]) -> requests.Response:
         """The answer at the end of some redirects. Their pages are not read; and none of them leads
         from ``https`` to what anybody on the way can read and change, or to another kind of place.
+        Name and password are for the server that they were given for.
         """
+        home = _origin(url)
         for _ in range(_REDIRECTS + 1):
             response = self._connections().get(
-                url, headers=headers, stream=True, timeout=_TIMEOUTS, allow_redirects=False
+                url,
+                auth=self._login if _origin(url) == home else None,
+                headers=headers,
+                stream=True,
+                timeout=_TIMEOUTS,
+                allow_redirects=False,
             )
             if not response.is_redirect:
                 return response
@@ -164,6 +174,12 @@ class HttpSource:
             if self._session is not None and self._pid == os.getpid():
                 self._session.close()
             self._session = None
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, parts.port or default
 
 
 def _check_status(response: requests.Response, where: str) -> None:

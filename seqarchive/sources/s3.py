@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,9 +18,11 @@ import boto3
 import botocore
 import botocore.config
 import botocore.exceptions
+import urllib3
 from boto3.s3.transfer import TransferConfig
 
 from ..errors import Conflict, NotFound, SourceError
+from ..forks import ForkLock
 from . import shown
 from .base import CHUNK, Interrupted, Stream, gathered, in_time
 
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 _CONNECTIONS = 16
 #: Largest object that one request can copy; not every endpoint can copy parts.
 _COPY_BYTES = 5 << 30
+
+#: Whoever sends many files has threads for that; those of boto3 are waited for when Python ends.
+_SENDING = TransferConfig(use_threads=False)
+_COPYING = TransferConfig(use_threads=False, multipart_threshold=_COPY_BYTES)
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
@@ -54,7 +59,7 @@ class S3Source:
         self._url = url.rstrip("/")
         self._bucket = parts.netloc
         self._prefix = parts.path.strip("/")
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
         self._client: S3Client | None = None
         self._pid = 0
 
@@ -96,6 +101,7 @@ class S3Source:
             botocore.exceptions.HTTPClientError,
             botocore.exceptions.IncompleteReadError,
             botocore.exceptions.ResponseStreamingError,
+            urllib3.exceptions.HTTPError,
         ) as error:
             raise Interrupted(f"{where}: {type(error).__name__}") from None
         except (botocore.exceptions.BotoCoreError, boto3.exceptions.Boto3Error) as error:
@@ -104,14 +110,23 @@ class S3Source:
     def _chunks(self, body: Any, path: str) -> Iterator[bytes]:
         def chunks() -> Iterator[bytes]:
             with self._asking(path):
-                yield from body.iter_chunks(CHUNK)
+                # As soon as it comes: whoever waits for more cannot see how slow it is.
+                read = getattr(body._raw_stream, "read1", body.read)
+                while data := read(CHUNK):
+                    yield data
 
         return in_time(chunks(), f"{self._url}/{path}")
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """A whole object."""
-        with self.stream(path) as (_, chunks):
-            return gathered(chunks, max_bytes, f"{self._url}/{path}")
+        where = f"{self._url}/{path}"
+        with self._asking(path) as client:
+            answer = client.get_object(Bucket=self._bucket, Key=self._key(path))
+        with closing(answer["Body"]):
+            found = gathered(self._chunks(answer["Body"], path), max_bytes, where)
+        if len(found) != answer["ContentLength"]:
+            raise Interrupted(f"{where}: {len(found):,} bytes of {answer['ContentLength']:,}")
+        return found
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """The bytes ``[start, end)`` of an object."""
@@ -144,7 +159,11 @@ class S3Source:
         """Upload a file, in parts if it is large; whole or not at all."""
         with self._asking(path) as client:
             client.upload_file(
-                file, self._bucket, self._key(path), ExtraArgs={"Metadata": {"sha256": sha256}}
+                file,
+                self._bucket,
+                self._key(path),
+                ExtraArgs={"Metadata": {"sha256": sha256}},
+                Config=_SENDING,
             )
 
     def put_bytes(self, path: str, data: bytes, *, only_new: bool = False) -> None:
@@ -160,7 +179,7 @@ class S3Source:
                 {"Bucket": self._bucket, "Key": self._key(path)},
                 self._bucket,
                 self._key(other),
-                Config=TransferConfig(multipart_threshold=_COPY_BYTES),
+                Config=_COPYING,
             )
 
     def holds(self, path: str, file: str, sha256: str) -> bool:
@@ -169,9 +188,9 @@ class S3Source:
         found = self._head(path)
         if found is None or found["ContentLength"] != Path(file).stat().st_size:
             return False
-        noted = found["Metadata"].get("sha256")
-        if noted is not None:
-            return bool(noted == sha256)
+        for name, noted in found["Metadata"].items():
+            if name.lower() == "sha256":  # some servers write names in their own way
+                return bool(noted == sha256)
         with open(file, "rb") as data:
             md5 = hashlib.md5()
             while chunk := data.read(CHUNK):

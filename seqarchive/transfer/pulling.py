@@ -11,7 +11,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -37,6 +36,7 @@ from ..sources.published import (
     signature_of,
 )
 from ..verifying import Finding, verify
+from .crew import for_each
 from .signing import signer
 
 Progress = Callable[[int], None]
@@ -337,28 +337,16 @@ class _Pulling:
     def _fetch_all(self, files: list[ManifestFile], jobs: int) -> None:
         # Of two files with the same bytes, one comes and the other is made from it.
         first = {file.sha256: file for file in reversed(files)}
-        with self._pool(jobs) as pool:
-            # The largest first, so that none of them is alone at the end.
-            largest = sorted(first.values(), key=lambda file: -file.n_bytes)
-            futures = [pool.submit(self._fetch, file) for file in largest]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+        # The largest first, so that none of them is alone at the end.
+        largest = sorted(first.values(), key=lambda file: -file.n_bytes)
+        for _ in for_each(self._fetch, largest, min(jobs, len(largest)), self._stop):
+            pass
         for file in files:
             if first[file.sha256] is not file:
                 target = self._target(file)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 durable.share(self._target(first[file.sha256]), target)
                 self._note_here(file)
-
-    @contextmanager
-    def _pool(self, jobs: int) -> Iterator[ThreadPoolExecutor]:
-        pool = ThreadPoolExecutor(jobs, thread_name_prefix="pull")
-        try:
-            yield pool
-        finally:
-            self._stop.set()
-            pool.shutdown(cancel_futures=True)
 
     def _fetch(self, file: ManifestFile) -> None:
         """One file, from where an earlier attempt has left it."""
@@ -376,6 +364,7 @@ class _Pulling:
                     "of the release (wrong SHA-256); nothing of it was kept"
                 )
         target = self._target(file)
+        self._require_going_on()
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             durable.publish(part, target)
@@ -413,25 +402,29 @@ class _Pulling:
 
     def _append(self, file: ManifestFile, part: Path) -> None:
         path = f"{self._unfinished.name}/{file.path}"
-        with open(part, "ab") as out:
+        with open(part, "ab", buffering=0) as out:
             start = out.tell()
             if start > file.n_bytes:
                 out.truncate(0)
                 start = 0
             with self._source.stream(path, start) as stream:
-                if stream.start != start:  # the source knows no ranges
-                    out.truncate(0)
                 n_bytes = stream.start
-                for chunk in stream.chunks:
+                for n, chunk in enumerate(stream.chunks):
                     n_bytes += len(chunk)
                     if n_bytes > file.n_bytes:
                         raise SourceError(f"{self._source.address}/{path} is too long")
-                    out.write(chunk)
                     with self._count:
+                        self._require_going_on()
+                        if n == 0 and stream.start != start:  # the source knows no ranges
+                            out.truncate(0)
+                        out.write(chunk)
                         self._report.bytes_fetched += len(chunk)
                         self._progress(len(chunk))
-                    if self._stop.is_set():
-                        raise Interrupted("another file failed")
+
+    def _require_going_on(self) -> None:
+        """Raise if nobody waits for this thread any more."""
+        if self._stop.is_set():
+            raise Interrupted("another file failed")
 
     def _chunk_table(self) -> bytes:
         return chunk_table(self._unfinished, self._published.manifest.files)

@@ -5,9 +5,9 @@ The manifest comes last but for the list: a release is there when both say so.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from ..sources.directory import DirectorySource
 from ..sources.opening import open_bucket, open_source
 from ..sources.published import listing_of, manifest_at
 from ..verifying import file_problem
+from .crew import for_each
 from .pulling import JOBS, Progress, WrongFile, pull
 
 
@@ -181,16 +182,20 @@ class _Pushing:
                 )
         begin(self._report.n_bytes)
         files = read_manifest(self._snapshot).manifest.files
-        with ThreadPoolExecutor(self._jobs, thread_name_prefix="push") as pool:
-            for sent in pool.map(lambda file: self._send(file, known.get(file.sha256)), files):
-                file, is_sent = sent
-                self._progress(file.n_bytes)
-                if is_sent:
-                    self._report.files_sent += 1
-                    self._report.bytes_sent += file.n_bytes
-                else:
-                    self._report.files_there += 1
-                    self._report.bytes_there += file.n_bytes
+        largest = sorted(files, key=lambda file: -file.n_bytes)
+        for file, is_sent in for_each(
+            lambda file: self._send(file, known.get(file.sha256)),
+            largest,
+            min(self._jobs, len(files)),
+            threading.Event(),
+        ):
+            self._progress(file.n_bytes)
+            if is_sent:
+                self._report.files_sent += 1
+                self._report.bytes_sent += file.n_bytes
+            else:
+                self._report.files_there += 1
+                self._report.bytes_there += file.n_bytes
 
     def _send(self, file: ManifestFile, other: str | None) -> tuple[ManifestFile, bool]:
         """Have a file there. Returns whether its bytes had to be sent."""

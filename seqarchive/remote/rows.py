@@ -1,0 +1,80 @@
+"""What the rows of a database that somebody else made may have in them.
+
+SQLite puts any value into any column of a file that is made by hand, and gives it back. So each
+value of each answer is looked at when it comes, as the column of the table that it comes from says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import schema
+from ..errors import SourceError
+
+#: More than any id, length or offset, and what a float still has exactly.
+_MOST = 1 << 53
+
+_DIGEST_BYTES = {"md5": 16, "sha1": 20, "sha256": 32, "fai_sha256": 32, "gzi_sha256": 32}
+
+#: Tables that queries join where they have a row, and columns that may be empty for a reason.
+_JOINED = frozenset({"stored_names", "adopted_sequences", "adopted_aliases", "batches", "sources"})
+_EMPTY = frozenset({("sequences", "shard_id"), ("sequences", "offset")})
+
+#: Text of programs and of files, which may have any character.
+_FREE = frozenset({"report", "defline", "user", "host", "value"})
+
+Check = Callable[[Any], bool]
+
+
+def _checks() -> dict[tuple[str, str], Check]:
+    return {
+        (table, column): _check(table, column, kind)
+        for table, columns in schema.columns().items()
+        for column, kind in columns.items()
+    }
+
+
+def _check(table: str, column: str, kind: type) -> Check:
+    is_right = _kind(table, column, kind)
+    if table in _JOINED or (table, column) in _EMPTY:
+        return lambda value: value is None or is_right(value)
+    return is_right
+
+
+def _kind(table: str, column: str, kind: type) -> Check:
+    if kind is bytes:
+        size = 32 if table == "sha256" else _DIGEST_BYTES.get(column, 24)
+        return lambda value: type(value) is bytes and len(value) == size
+    if kind is int:
+        least = -_MOST if column == "added" else 0
+        return lambda value: type(value) is int and least <= value < _MOST
+    if column in _FREE:
+        return lambda value: type(value) is str
+    return lambda value: type(value) is str and value.isprintable()
+
+
+_CHECKS = _checks()
+_COMPUTED = {"digest": _CHECKS["sequences", "digest"], "length": _CHECKS["sequences", "length"]}
+
+Columns = Sequence[tuple[Any, ...]]
+"""Of each column of an answer: its name, declared type, database, table and name there."""
+
+
+def checks_of(columns: Columns) -> list[tuple[int, Check]]:
+    """What to ask of the values of an answer."""
+    found = []
+    for n, (name, _, _, table, origin) in enumerate(columns):
+        check = _COMPUTED.get(name) if table is None else _CHECKS.get((table, origin))
+        if check is not None:
+            found.append((n, check))
+    return found
+
+
+def require_right(row: Sequence[Any], checks: list[tuple[int, Check]], columns: Columns) -> None:
+    """Raise SourceError for a row that no program of ours has written."""
+    for n, is_right in checks:
+        if not is_right(row[n]):
+            name, _, _, table, origin = columns[n]
+            what = f"{table}.{origin}" if table else name
+            raise SourceError(f"the database of the release has no sense in {what}")
