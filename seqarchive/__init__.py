@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from .load_options import LoadOptions, LoadReport
     from .reader import ArchiveReader
+    from .rgstore.reading import RefgetStore
     from .sequences import ArchivedSequence
     from .several import Archives
 
@@ -55,6 +56,7 @@ __all__ = [
     "NewerFormat",
     "NotFound",
     "ReadOnly",
+    "RefgetStore",
     "SeqArchiveError",
     "SourceError",
     "__version__",
@@ -68,6 +70,7 @@ _HOMES = {
     "Archives": "several",
     "connect": "connecting",
     "ArchiveReader": "reader",
+    "RefgetStore": "rgstore.reading",
     "ArchivedSequence": "sequences",
     "LoadOptions": "load_options",
     "LoadReport": "load_options",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import overload
+from typing import cast, overload
 
 from .archive import Archive, open_archive
+from .errors import NotFound, SourceError
 from .remote import open_remote
+from .rgstore import is_store, open_store
 from .roots import listed_addresses
 from .several import Archives
-from .sources import is_remote
+from .sources import directory_at, is_remote
+from .sources.base import Denied
 
 Uri = str | os.PathLike[str]
 Uris = list[Path] | list[str] | tuple[Uri, ...]
@@ -36,7 +39,8 @@ def connect(
     Args:
         uri: Directory of an archive, or of one of its instances; also as ``file:///``. Or
             ``http(s)://`` or ``s3://``, of a published snapshot or of a root with some: it is read
-            where it is. Several of them are read together, and the first is written.
+            where it is. Several of them are read together, and the first is written. Also of a
+            RefgetStore, which is only read: see ``seqarchive.RefgetStore``.
         instance: ``master`` (the default), the name of a snapshot, or ``latest`` (the default of
             what is published).
         at: Read it as it was then: after a batch (7), in a snapshot (its name), at the end of a
@@ -55,6 +59,25 @@ def connect(
 
 
 def _connect(uri: Uri, instance: str | None, at: int | str | None) -> Archive:
-    if is_remote(uri):
+    is_asked_for_archive = instance is not None or at is not None
+    if not is_remote(uri):
+        if not is_asked_for_archive and is_store(directory_at(uri)):
+            return cast(Archive, open_store(uri))
+        return open_archive(uri, instance, at=at)
+    try:
         return open_remote(os.fspath(uri), instance, at=at)
-    return open_archive(uri, instance, at=at)
+    except (NotFound, SourceError):
+        if is_asked_for_archive:
+            raise
+        store = _store_at(uri)
+        if store is None:
+            raise
+        return store
+
+
+def _store_at(uri: Uri) -> Archive | None:
+    """A store, which has the reading half of an archive, if there is one."""
+    try:
+        return cast(Archive, open_store(uri))
+    except (NotFound, Denied):
+        return None

@@ -149,8 +149,11 @@ def test_imports_of_our_modules_form_no_cycle() -> None:
     assert set(order) == set(_FILES)
 
 
-#: Modules that need what not everybody has installed, and the one place that imports each.
+#: Modules that need what not everybody has installed, or what is slow to import and seldom used;
+#: and the one place that imports each.
 _EXTRAS = {
+    "seqarchive.sources.http": "sources/opening.py",
+    "seqarchive.rgstore.reading": "rgstore/__init__.py",
     "seqarchive.remote.reading": "remote/__init__.py",
     "seqarchive.sources.s3": "sources/opening.py",
     "seqarchive.transfer.signatures": "transfer/signing.py",

@@ -9,7 +9,8 @@ sequence gets a label only if every version of gtars unpacks it unchanged, and 8
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+import functools
+from typing import TYPE_CHECKING, Any
 
 from ..letters import letters_of
 
@@ -37,6 +38,10 @@ class Alphabet(enum.Enum):
     def n_bytes(self, length: int) -> int:
         """Bytes of a payload of so many residues."""
         return -(-length * self.bits // 8)
+
+    def byte_range(self, start: int, end: int) -> tuple[int, int]:
+        """The bytes of a payload that have the residues ``[start, end)``, as ``[first, last)``."""
+        return start * self.bits // 8, self.n_bytes(end)
 
 
 #: Of ``dnaio`` without D and H, which have codes, but which gtars up to 0.10.0 unpacks as others.
@@ -120,16 +125,61 @@ _SYMBOLS = {
 }
 
 
-def unpack(payload: bytes, length: int, alphabet: Alphabet) -> bytes:
-    """The residues of a payload that has as many bytes as it should have."""
-    if alphabet is Alphabet.ASCII:
-        return payload
+#: Bytes that have a whole number of symbols; the bits of an index into the table of what they are,
+#: and the symbols that an index stands for.
+_GROUPS = {
+    Alphabet.DNA2: (1, 8, 4),
+    Alphabet.DNA3: (3, 12, 4),
+    Alphabet.DNA_IUPAC: (1, 8, 2),
+    Alphabet.PROTEIN: (5, 10, 2),
+}
+
+
+@functools.cache
+def _unpacking_table(alphabet: Alphabet) -> NDArray[Any]:
+    """Some symbols as one integer, for each value of their bits."""
     import numpy as np  # noqa: PLC0415  (as in `pack`)
 
+    _, index_bits, n_symbols = _GROUPS[alphabet]
+    codes = np.arange(1 << index_bits)
+    mask = (1 << alphabet.bits) - 1
     symbols = np.frombuffer(_SYMBOLS[alphabet], "u1")
-    bits = np.unpackbits(np.frombuffer(payload, "u1"))[: length * alphabet.bits]
-    codes = bits.reshape(-1, alphabet.bits) @ (1 << np.arange(alphabet.bits)[::-1]).astype("u1")
-    return bytes(symbols[codes].tobytes())
+    columns = [
+        symbols[codes >> alphabet.bits * (n_symbols - 1 - n) & mask] for n in range(n_symbols)
+    ]
+    return np.ascontiguousarray(np.stack(columns, axis=1)).view(f"u{n_symbols}")[:, 0]
+
+
+def unpack(payload: bytes, length: int, alphabet: Alphabet, first: int = 0) -> bytes:
+    """Some residues from the bytes that have them.
+
+    Args:
+        payload: The bytes of a payload that have the residues, as ``Alphabet.byte_range`` says.
+        length: How many residues.
+        first: The number of the first of them in the sequence.
+    """
+    if alphabet is Alphabet.ASCII or not length:
+        return payload[:length]
+    import numpy as np  # noqa: PLC0415  (as in `pack`)
+
+    group, index_bits, _ = _GROUPS[alphabet]
+    begin = alphabet.byte_range(first, first)[0]
+    before = begin % group  # bytes of the first group that did not come, and need not
+    after = -(before + len(payload)) % group
+    data = np.frombuffer(bytes(before) + payload + bytes(after) if group > 1 else payload, "u1")
+    skipped = first - (begin - before) * 8 // alphabet.bits
+    table = _unpacking_table(alphabet)
+    if index_bits == 8:
+        found = table[data]
+    else:
+        parts = data.reshape(-1, group).astype("u8")
+        value = parts[:, 0]
+        for n in range(1, group):
+            value = value << 8 | parts[:, n]
+        shifts = range(8 * group - index_bits, -1, -index_bits)
+        indexes = np.stack([value >> shift & (1 << index_bits) - 1 for shift in shifts], axis=1)
+        found = table[indexes.ravel()]
+    return bytes(found.view("u1")[skipped : skipped + length].tobytes())
 
 
 def has_clean_padding(payload: bytes, length: int, alphabet: Alphabet) -> bool:

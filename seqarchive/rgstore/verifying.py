@@ -30,15 +30,13 @@ from .parsing import (
     parse_manifest,
     parse_row,
 )
+from .payloads import pieces
 
 Progress = Callable[[int], None]
 
 _MAX_MANIFEST = 64 << 20
 _MAX_SIDECAR = 64 << 20
 _MAX_LINE = 1 << 20
-
-#: Payload that is hashed at one time: whole symbols of every alphabet.
-_PIECE = 5 << 18
 
 
 class StoreFinding(NamedTuple):
@@ -318,7 +316,7 @@ class _Verifying:
         left = row.length
         try:
             with self._source.stream(path) as (_, chunks):
-                for piece in _pieces(chunks):
+                for piece in pieces(chunks):
                     n_bytes += len(piece)
                     if n_bytes > size:
                         self._find(path, f"more than {size:,} bytes")
@@ -356,15 +354,3 @@ class _Verifying:
             path = file.relative_to(self._source.path).as_posix()
             if file.is_symlink() or (not file.is_dir() and path not in self._seen):
                 self._find(path, "nothing that belongs here")
-
-
-def _pieces(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in pieces that end with a symbol in every alphabet."""
-    waiting = bytearray()
-    for chunk in chunks:
-        waiting += chunk
-        while len(waiting) >= _PIECE:
-            yield bytes(waiting[:_PIECE])
-            del waiting[:_PIECE]
-    if waiting:
-        yield bytes(waiting)

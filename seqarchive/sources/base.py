@@ -32,6 +32,10 @@ class Interrupted(SourceError):
         self.retry_after = retry_after
 
 
+class NoRanges(SourceError):
+    """A server gives files only as a whole."""
+
+
 class Stream(NamedTuple):
     """The bytes of a file from some offset on."""
 

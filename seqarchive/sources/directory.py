@@ -27,7 +27,8 @@ class DirectorySource:
         """The path."""
         return str(self.path)
 
-    def _open(self, path: str) -> int:
+    def open(self, path: str) -> int:
+        """A descriptor of a file, for the caller to close. It is no link and no FIFO."""
         where = self.path / path
         try:
             fd = os.open(where, _SAFELY)
@@ -47,7 +48,7 @@ class DirectorySource:
 
     def read_range(self, path: str, start: int, end: int) -> bytes:
         """The bytes ``[start, end)`` of a file."""
-        fd = self._open(path)
+        fd = self.open(path)
         try:
             found = os.pread(fd, end - start, start)
         except OSError as error:
@@ -61,8 +62,8 @@ class DirectorySource:
     @contextmanager
     def stream(self, path: str, start: int = 0) -> Iterator[Stream]:
         """A file from ``start`` on."""
-        fd = self._open(path)
-        with open(fd, "rb", buffering=0) as file:
+        fd = self.open(path)
+        with os.fdopen(fd, "rb", buffering=0) as file:
             file.seek(start)
             yield Stream(start, self._chunks(file, path))
 

@@ -18,7 +18,7 @@ from ..errors import NotFound, SourceError
 from ..forks import ForkLock
 from ..version import __version__
 from . import shown
-from .base import CHUNK, Denied, Interrupted, Stream, gathered, in_time
+from .base import CHUNK, Denied, Interrupted, NoRanges, Stream, gathered, in_time
 
 #: Seconds to connect, and between two bytes.
 _TIMEOUTS = (10.0, 30.0)
@@ -139,7 +139,7 @@ class HttpSource:
         where = self._where(path)
         with self._get(path, {"Range": f"bytes={start}-{end - 1}"}) as response:
             if response.status_code != 206:
-                raise SourceError(
+                raise NoRanges(
                     f"{where}: the server does not answer requests for ranges; it can be used "
                     "with `seqarchive pull`"
                 )

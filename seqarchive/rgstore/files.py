@@ -1,0 +1,240 @@
+"""The files of a RefgetStore, wherever it is: indexes as a whole, payloads in parts."""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..errors import Corrupt, SourceError
+from ..forks import ForkLock
+from ..remote.cache import DiskCache
+from ..sources.base import NoRanges, Source, gathered, persistently
+from ..sources.directory import DirectorySource
+
+#: Files of payloads that are kept open.
+_OPEN = 128
+
+#: An index of a hundred million sequences.
+MAX_INDEX = 16 << 30
+
+#: A part of a payload at most that is kept on disk.
+_KEPT_PART = 1 << 20
+
+
+class LocalFiles:
+    """A store in a directory."""
+
+    is_local = True
+
+    def __init__(self, source: DirectorySource) -> None:
+        self.source = source
+        self._lock = ForkLock()
+        self._open: OrderedDict[str, tuple[int, int]] = OrderedDict()
+
+    def small(self, path: str, max_bytes: int) -> bytes:
+        """A small file, as it is now."""
+        self._require_inside(path)
+        return self.source.read(path, max_bytes)
+
+    def _require_inside(self, path: str) -> None:
+        """Raise if a directory on the way is a link that leads out of the store."""
+        root = os.path.realpath(self.source.path)
+        found = os.path.realpath(self.source.path / path)
+        if found != root and not found.startswith(root.rstrip("/") + "/"):
+            raise SourceError(f"{self.source.path / path} is outside of the store")
+
+    def stamp(self, path: str) -> object:
+        """Something that is another one when a file was replaced."""
+        try:
+            status = (self.source.path / path).stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+    def index(self, path: str, sha256: str | None) -> bytes | mmap.mmap:
+        """A file of lines.
+
+        Raises:
+            NotFound: It is not there. Corrupt: It has not the digest that it should have.
+        """
+        self._require_inside(path)
+        fd = self.source.open(path)
+        try:
+            size = os.fstat(fd).st_size
+            data = mmap.mmap(fd, size, access=mmap.ACCESS_READ) if size else b""
+        finally:
+            os.close(fd)
+        _require(data, sha256, f"{self.source.address}/{path}")
+        return data
+
+    def part(self, path: str, start: int, end: int, size: int) -> bytes:
+        """The bytes ``[start, end)`` of a file that has ``size`` bytes.
+
+        Raises:
+            NotFound: It is not there. Corrupt: It has another size.
+        """
+        with self._lock:
+            fd, found = self._opened(path)
+            data = os.pread(fd, end - start, start) if found == size else b""
+        if found != size:
+            self.forget(path)
+            raise Corrupt(
+                f"{self.source.address}/{path} has {found:,} bytes instead of {size:,}; run "
+                "`seqarchive verify-rgstore`"
+            )
+        if len(data) != end - start:
+            raise SourceError(f"{self.source.address}/{path} ends before byte {end:,}")
+        return data
+
+    def _opened(self, path: str) -> tuple[int, int]:
+        known = self._open.get(path)
+        if known is not None:
+            self._open.move_to_end(path)
+            return known
+        self._require_inside(path)
+        fd = self.source.open(path)
+        known = self._open[path] = (fd, os.fstat(fd).st_size)
+        if len(self._open) > _OPEN:
+            os.close(self._open.popitem(last=False)[1][0])
+        return known
+
+    def forget(self, path: str) -> None:
+        """Look at a file anew the next time."""
+        with self._lock:
+            known = self._open.pop(path, None)
+            if known is not None:
+                os.close(known[0])
+
+    def whole(self, path: str, size: int, _digest: str) -> bytes:
+        """A file as a whole."""
+        return self.part(path, 0, size, size)
+
+    def keep(self, digest: str, payload: bytes) -> None:
+        """Nothing: it is here."""
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """A file from its beginning to its end."""
+        self._require_inside(path)
+        with self.source.stream(path) as (_, chunks):
+            yield chunks
+
+    def names(self, directory: str, suffix: str) -> list[str]:
+        """The files in a directory of the store that end so, sorted."""
+        self._require_inside(directory)
+        try:
+            with os.scandir(self.source.path / directory) as entries:
+                found = [one.name for one in entries if one.is_file(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in found if name.endswith(suffix))
+
+    def close(self) -> None:
+        """Close what is open."""
+        with self._lock:
+            while self._open:
+                os.close(self._open.popitem()[1][0])
+
+
+class RemoteFiles:
+    """A store on a web server or in a bucket. What was checked is kept on disk."""
+
+    is_local = False
+
+    def __init__(self, source: Source, cache: DiskCache) -> None:
+        self.source = source
+        self._cache = cache
+        self._knows_ranges = True
+
+    def small(self, path: str, max_bytes: int) -> bytes:
+        """A small file, as it is now."""
+        return persistently(lambda: self.source.read(path, max_bytes))
+
+    def stamp(self, _path: str) -> object:
+        """Nothing: one has to ask."""
+        return None
+
+    def index(self, path: str, sha256: str | None) -> bytes:
+        """A file of lines; from the disk if its digest is known."""
+        key = None if sha256 is None else hashlib.sha256(b"rgstore" + sha256.encode()).digest()
+        where = f"{self.source.address}/{path}"
+        data = None if key is None else self._cache.get(key)
+        if data is None:
+            data = persistently(lambda: self.source.read(path, MAX_INDEX))
+            _require(data, sha256, where)
+            if key is not None:
+                self._cache.put(key, data)
+        return data
+
+    def part(self, path: str, start: int, end: int, size: int) -> bytes:
+        """The bytes ``[start, end)`` of a file, by one request for just these.
+
+        Raises:
+            NoRanges: The server gives files only as a whole.
+        """
+        if not self._knows_ranges:
+            raise NoRanges(f"{self.source.address} gives files only as a whole")
+        name = f"{self.source.address}/{path} {size} {start} {end}"
+        key = hashlib.sha256(name.encode()).digest()
+        data = self._cache.get(key)
+        if data is None or len(data) != end - start:
+            try:
+                data = persistently(lambda: self.source.read_range(path, start, end))
+            except NoRanges:
+                self._knows_ranges = False
+                raise
+            if len(data) <= _KEPT_PART:
+                self._cache.put(key, data)
+        return data
+
+    def whole(self, path: str, size: int, digest: str) -> bytes:
+        """A file as a whole; the caller checks it, and has it kept."""
+        data = self._cache.get(_key_of(digest, size))
+        return data if data is not None else persistently(lambda: self._read(path, size))
+
+    def _read(self, path: str, size: int) -> bytes:
+        where = f"{self.source.address}/{path}"
+        with self.source.stream(path) as (_, chunks):
+            data = gathered(chunks, size, where)
+        if len(data) != size:
+            raise SourceError(f"{where} has {len(data):,} bytes instead of {size:,}")
+        return data
+
+    def keep(self, digest: str, payload: bytes) -> None:
+        """Keep a payload that was checked."""
+        self._cache.put(_key_of(digest, len(payload)), payload)
+
+    def forget(self, path: str) -> None:
+        """Nothing is open."""
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[bytes]]:
+        """A file from its beginning to its end."""
+        with self.source.stream(path) as (_, chunks):
+            yield chunks
+
+    def names(self, _directory: str, _suffix: str) -> list[str]:
+        """Nothing: there are no lists of files over a network."""
+        return []
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.source.close()
+
+
+Files = LocalFiles | RemoteFiles
+
+
+def _key_of(digest: str, size: int) -> bytes:
+    return hashlib.sha256(f"payload {digest} {size}".encode()).digest()
+
+
+def _require(data: bytes | mmap.mmap, sha256: str | None, where: str) -> None:
+    if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+        raise Corrupt(
+            f"{where} is not the one that rgstore.json names; run `seqarchive verify-rgstore`"
+        )
