@@ -18,6 +18,9 @@ from ..sources.directory import DirectorySource
 #: Files of payloads that are kept open.
 _OPEN = 128
 
+#: Directories of payloads that are remembered: two characters of base64.
+_DIRECTORIES = 5000
+
 #: An index of a hundred million sequences.
 MAX_INDEX = 16 << 30
 
@@ -34,6 +37,7 @@ class LocalFiles:
         self.source = source
         self._lock = ForkLock()
         self._open: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._inside: set[str] = set()  # directories that were looked at
 
     def small(self, path: str, max_bytes: int) -> bytes:
         """A small file, as it is now."""
@@ -42,10 +46,15 @@ class LocalFiles:
 
     def _require_inside(self, path: str) -> None:
         """Raise if a directory on the way is a link that leads out of the store."""
+        directory = path.rpartition("/")[0]
+        if directory in self._inside:
+            return
         root = os.path.realpath(self.source.path)
-        found = os.path.realpath(self.source.path / path)
+        found = os.path.realpath(self.source.path / directory)
         if found != root and not found.startswith(root.rstrip("/") + "/"):
             raise SourceError(f"{self.source.path / path} is outside of the store")
+        if len(self._inside) < _DIRECTORIES:
+            self._inside.add(directory)
 
     def stamp(self, path: str) -> object:
         """Something that is another one when a file was replaced."""
@@ -125,7 +134,7 @@ class LocalFiles:
 
     def names(self, directory: str, suffix: str) -> list[str]:
         """The files in a directory of the store that end so, sorted."""
-        self._require_inside(directory)
+        self._require_inside(f"{directory}/")
         try:
             with os.scandir(self.source.path / directory) as entries:
                 found = [one.name for one in entries if one.is_file(follow_symlinks=False)]
