@@ -44,7 +44,7 @@ class Archive(ArchiveReader):
             namespace: Of the names in the files.
             on_conflict: ``error``, ``keep`` or ``replace`` when an alias means something else.
             progress: Called with numbers of bytes read.
-            options: Those of ``LoadOptions``.
+            options: Those of ``LoadOptions``; ``collection`` may be a text.
 
         Raises:
             BadInput, AliasConflict, Locked, ReadOnly, NotFound: As they say.
@@ -53,6 +53,8 @@ class Archive(ArchiveReader):
         some = [files] if isinstance(files, (str, os.PathLike)) else files
         names = [os.fspath(name) for name in some]
         naming = Naming(namespaces.canonical(namespace))
+        if isinstance(options.get("collection"), str):
+            options["collection"] = parse_alias(options["collection"])
         load_options = LoadOptions(naming, OnConflict(on_conflict), **options)
         return loading.load(self.instance, names, load_options, progress)
 

@@ -18,6 +18,8 @@ _VIEWS = {
     "batches": "SELECT * FROM main.batches WHERE id <= {at}",
     "sources": "SELECT * FROM main.sources WHERE batch_id <= {at}",
     "collections": "SELECT * FROM main.collections WHERE batch_id <= {at}",
+    "collection_aliases": "SELECT * FROM main.collection_aliases WHERE batch_id <= {at}",
+    "fhr": "SELECT * FROM main.fhr WHERE batch_id <= {at}",
     "sequences": "SELECT * FROM main.sequences WHERE batch_id <= {at}",
     "namespaces": "SELECT * FROM main.namespaces WHERE batch_id <= {at}",
     "aliases": """

@@ -9,6 +9,7 @@ from typing import Any
 from .batches import OnConflict
 from .bgzf import Compression
 from .deflines import Naming
+from .identifiers import Alias
 from .packing import SHARD_BYTES
 
 
@@ -20,6 +21,7 @@ class LoadOptions:
         naming: How deflines become aliases.
         on_conflict: When an alias already means another sequence.
         skip_errors: Leave out records that are not right, and report them, instead of failing.
+        collection: What to call the file as a collection; there is one file then.
         circular: Names (first words of deflines) of circular molecules.
         dry_run: Report what would happen; write nothing.
         threads: Worker processes for large inputs; 0 does everything in the calling thread.
@@ -30,6 +32,7 @@ class LoadOptions:
     naming: Naming
     on_conflict: OnConflict = OnConflict.ERROR
     skip_errors: bool = False
+    collection: Alias | None = None
     circular: frozenset[str] = frozenset()
     dry_run: bool = False
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)

@@ -60,6 +60,8 @@ def load(
         Locked, ReadOnly, NotFound: As they say. The archive is as before, whatever is raised.
     """
     names = list(files)
+    if options.collection is not None and (len(names) != 1 or labels):
+        raise BadName(f"{options.collection} can name one file, not {len(names):,}")
 
     def send(pipeline: Pipeline) -> None:
         for name in names:

@@ -36,7 +36,7 @@ from .journal import is_inside
 from .letters import letters_in
 from .manifests import snapshots_in
 from .moments import batch_at
-from .seqcol.archived import ArchivedCollection, collection_of, collections_of
+from .seqcol.archived import ArchivedCollection, collection_aliases, collection_of, collections_of
 from .sequences import ArchivedSequence
 from .shards import (
     HEADER_LENGTH,
@@ -546,13 +546,17 @@ class ArchiveReader:
         """
         return collections_of(self._finder.database, attributes)
 
-    def collection(self, digest: str) -> ArchivedCollection:
-        """The collection of a digest.
+    def collection(self, identifier: str) -> ArchivedCollection:
+        """The collection of a digest, or of an alias (with or without its namespace).
 
         Raises:
-            NotFound: There is none.
+            NotFound: There is none. Ambiguous: The alias means several.
         """
-        return collection_of(self._finder.database, digest)
+        return collection_of(self._finder.database, identifier)
+
+    def collection_aliases(self) -> list[tuple[Alias, Digest]]:
+        """The aliases of all collections and what they mean, sorted."""
+        return collection_aliases(self._finder.database)
 
     def batches(self) -> Iterator[dict[str, Any]]:
         """All batches, the oldest first; ready for JSON."""

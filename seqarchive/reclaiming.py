@@ -208,6 +208,9 @@ def _drop(batch: Batch) -> None:
         "DELETE FROM collections WHERE n_members !="
         " (SELECT count(*) FROM records r WHERE r.source_id = collections.source_id)"
     )
+    gone = "collection_id NOT IN (SELECT id FROM collections)"
+    execute(f"UPDATE collection_aliases SET collection_id = NULL WHERE {gone}")
+    execute(f"DELETE FROM fhr WHERE {gone}")
     execute(
         "UPDATE sources SET collection_id = NULL WHERE collection_id NOT IN"
         " (SELECT id FROM collections)"

@@ -12,6 +12,8 @@ from typing import Any
 from .batches import Batch, OnConflict
 from .errors import AliasConflict, NotFound
 from .instances import Instance
+from .seqcol.archived import FHR, NAMES
+from .seqcol.naming import revert_log
 from .writing import Writing
 
 #: Names of which a message says each.
@@ -31,6 +33,8 @@ class RevertReport:
     aliases_restored: int = 0
     aliases_kept: int = 0
     """That a later batch changed again, and that stay as it left them."""
+    collection_aliases_reverted: int = 0
+    fhr_reverted: int = 0
     circular_unmarked: int = 0
     circular_restored: int = 0
     sequences_unreferenced: int = 0
@@ -72,8 +76,11 @@ def revert(
         _collect(batch, reverted)
         _decide(batch, report, on_conflict)
         _apply(batch, report)
+        _revert_logs(batch, report, on_conflict)
         n_changed = (
-            report.aliases_retired
+            report.collection_aliases_reverted
+            + report.fhr_reverted
+            + report.aliases_retired
             + report.aliases_moved_back
             + report.aliases_restored
             + report.circular_unmarked
@@ -150,6 +157,21 @@ def _decide(batch: Batch, report: RevertReport, on_conflict: OnConflict) -> None
             report.conflicts,
         )
     report.aliases_kept += execute(f"DELETE FROM temp.reverting WHERE {changed_since}").rowcount
+
+
+def _revert_logs(batch: Batch, report: RevertReport, on_conflict: OnConflict) -> None:
+    """The same for names of collections, and for what is said of these."""
+    conflicts: list[str] = []
+    report.collection_aliases_reverted, report.fhr_reverted = (
+        revert_log(batch, log, report.reverts, on_conflict, conflicts) for log in (NAMES, FHR)
+    )
+    if conflicts and on_conflict is OnConflict.ERROR:
+        raise AliasConflict(
+            f"{conflicts[0]}; nothing was changed: use --on-conflict keep or replace", conflicts
+        )
+    if on_conflict is OnConflict.KEEP:
+        report.aliases_kept += len(conflicts)
+    report.conflicts += conflicts[:_SAID]
 
 
 def _apply(batch: Batch, report: RevertReport) -> None:

@@ -162,6 +162,17 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
         },
         {"pk": "id", "not_null": {"digest", "names", "sequences", "source_id", "batch_id"}},
     ),
+    # What an alias means among collections: the last row with it holds (see ``logs``); NULL is
+    # nothing any more.
+    "collection_aliases": (
+        {"id": int, "namespace_id": int, "alias": str, "collection_id": int, "batch_id": int},
+        {"pk": "id", "not_null": {"namespace_id", "alias", "batch_id"}},
+    ),
+    # What is said of a collection: JSON of the FAIR headers reference (FHR), as above.
+    "fhr": (
+        {"id": int, "collection_id": int, "document": str, "batch_id": int},
+        {"pk": "id", "not_null": {"collection_id", "batch_id"}},
+    ),
     # ``path`` is relative to the journal. ``first_digest``, the name of the first record, tells a
     # shard from one in its place. ``line_bases``: 0, or residues of a line if it is adopted.
     "shards": (
@@ -252,6 +263,9 @@ _STATEMENTS = (
     "CREATE UNIQUE INDEX namespaces_name ON namespaces (name COLLATE NOCASE)",
     "CREATE INDEX sources_sha256 ON sources (sha256)",
     "CREATE UNIQUE INDEX collections_digest ON collections (digest)",
+    "CREATE INDEX collection_aliases_alias ON collection_aliases (alias, namespace_id)",
+    "CREATE INDEX collection_aliases_collection ON collection_aliases (collection_id)",
+    "CREATE INDEX fhr_collection ON fhr (collection_id)",
     "CREATE INDEX ended_aliases_alias ON ended_aliases (alias, namespace_id)",
     "CREATE INDEX ended_aliases_sequence ON ended_aliases (sequence_id)",
     # sqlite-utils has no WITHOUT ROWID; with it an alias is stored twice instead of three times.

@@ -199,16 +199,16 @@ class Readers:
         name, holders = self._holders(identifier)
         return any(archive.is_circular(name) for archive in holders)
 
-    def collection(self, digest: str) -> ArchivedCollection:
-        """The collection of a digest, of the first archive that has it.
+    def collection(self, identifier: str) -> ArchivedCollection:
+        """The collection of a digest or an alias, of the first archive that has it.
 
         Raises:
             NotFound: None has it.
         """
         for archive in self.archives[:-1]:
             with contextlib.suppress(NotFound):
-                return archive.collection(digest)
-        return self.archives[-1].collection(digest)
+                return archive.collection(identifier)
+        return self.archives[-1].collection(identifier)
 
     # --- names ------------------------------------------------------------------------------
 

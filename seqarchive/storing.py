@@ -14,6 +14,7 @@ from .load_options import LoadOptions, LoadReport
 from .packing import Packer, Placed
 from .records import first_word
 from .seqcol.digests import CollectionHasher
+from .seqcol.naming import name_collection
 
 #: Records whose rows wait for an insertion together.
 _ROWS = 500
@@ -97,6 +98,7 @@ class Storer:
             collection_id=None if collection is None else collection[0],
         )
         self._members = None
+        self._name_collection(None if collection is None else collection[0])
         self._report.files.append(
             {
                 "name": source.label,
@@ -108,6 +110,17 @@ class Storer:
                 "collection": None if collection is None else digest_text(collection[1]),
             }
         )
+
+    def _name_collection(self, collection_id: int | None) -> None:
+        alias = self._options.collection
+        if alias is None:
+            return
+        if collection_id is None:
+            raise BadInput(
+                f"records were left out: what is left is no collection that {alias} could name",
+                file=self._label,
+            )
+        name_collection(self._batch, alias, collection_id, self._options.on_conflict)
 
     def may_know(self, size: int) -> bool:
         """Whether a file of this size was loaded before."""

@@ -218,6 +218,17 @@ _ROW_CHECKS = (
         "the record names a sequence that is not there",
     ),
     (
+        "SELECT a.alias FROM collection_aliases a LEFT JOIN namespaces n ON n.id = a.namespace_id"
+        " LEFT JOIN collections c ON c.id = a.collection_id"
+        " WHERE n.id IS NULL OR (c.id IS NULL AND a.collection_id IS NOT NULL)",
+        "a dangling name: it names a collection or a namespace that is not there",
+    ),
+    (
+        "SELECT f.id FROM fhr f LEFT JOIN collections c ON c.id = f.collection_id"
+        " WHERE c.id IS NULL OR NOT coalesce(json_valid(f.document), 1)",
+        "what is said (FHR) is not JSON, or of a collection that is not there",
+    ),
+    (
         "SELECT id FROM sequences WHERE length(digest) != 24 OR length(md5) != 16"
         " OR length(sha1) != 20 OR length < 0",
         "the sequence row has a digest or a length that cannot be",

@@ -45,6 +45,7 @@ _VERBS = {
     "missing": "missing",
     "fetch-load": "fetch_load",
     "collection": "collection",
+    "fhr": "fhr",
     "export": "export",
     "export-aliases": "export_aliases",
     "import-aliases": "import_aliases",

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
+from ..batches import OnConflict
 from ..errors import BadInput, BadName
-from ..identifiers import Digest, parse_digest
+from ..identifiers import Digest, parse_alias, parse_digest
 from ..reader import ArchiveReader
 from ..seqcol.comparing import Level2, compare, in_words, parse_level2
 from ..seqcol.digests import CollectionHasher, Member, digests_of, level2
+from ..seqcol.naming import name_collections
 from ..seqcol.of_files import members_of_file
 from . import (
     Settings,
@@ -19,6 +22,7 @@ from . import (
     command,
     counted,
     group,
+    on_conflict_option,
     print_json,
     print_line,
     progress_bar,
@@ -59,7 +63,8 @@ def list_(settings: Settings, filters: Sequence[str], at: str | None) -> None:
             else:
                 print_line(
                     f"{one.digest}  {counted(one.n_members, 'sequence')}, "
-                    f"{counted(one.n_residues, 'residue')}  {', '.join(facts['sources'])}"
+                    f"{counted(one.n_residues, 'residue')}  "
+                    f"{', '.join(facts['aliases'] + facts['sources'])}"
                 )
 
 
@@ -87,6 +92,50 @@ def show(settings: Settings, level: int | None, at: str | None, identifier: str)
             print_line("name\tlength\tsequence")
             for name, length, digest in found.members():
                 print_line(f"{name}\t{length}\tSQ.{digest}")
+
+
+@command("name", "seqarchive collection name XZlrcEGi6mlopZ2uD8ObHkQB1d0oDwKk lab:hg38", command_)
+@on_conflict_option("When a name means another collection already.")
+@click.option("--dry-run", is_flag=True, help="Report what would happen; write nothing.")
+@click.argument("identifier", metavar="ID")
+@click.argument("names", metavar="NAMESPACE:ALIAS...", nargs=-1, required=True)
+def name_(
+    settings: Settings, on_conflict: str, dry_run: bool, identifier: str, names: Sequence[str]
+) -> None:
+    """Give a collection more names, as one batch; `load --collection` names it at once."""
+    aliases = [parse_alias(name) for name in names]
+    report = name_collections(
+        settings.place(), identifier, aliases, OnConflict(on_conflict), dry_run=dry_run
+    )
+    _print_names(settings, report)
+
+
+@command("unname", "seqarchive collection unname lab:hg38", command_)
+@click.option("--dry-run", is_flag=True, help="Report what would happen; write nothing.")
+@click.argument("names", metavar="NAMESPACE:ALIAS...", nargs=-1, required=True)
+def unname(settings: Settings, dry_run: bool, names: Sequence[str]) -> None:
+    """End names of collections, as one batch; the log and --at keep what they meant."""
+    aliases = [parse_alias(name) for name in names]
+    _print_names(settings, name_collections(settings.place(), None, aliases, dry_run=dry_run))
+
+
+def _print_names(settings: Settings, report: dict[str, Any]) -> None:
+    if settings.json:
+        print_json(report)
+        return
+    head = f"batch {report['batch']}" if report["batch"] else "nothing written"
+    parts = [
+        f"{report['aliases_' + what]:,} {text}"
+        for what, text in (
+            ("added", "added"),
+            ("known", "known already"),
+            ("moved", "moved"),
+            ("kept", "kept against a conflict"),
+            ("retired", "retired"),
+        )
+        if report["aliases_" + what]
+    ]
+    print_line(f"{head}: {', '.join(parts)}")
 
 
 @command("digest", "seqarchive collection digest GRCh38.fa.gz hg38.fa", command_)
@@ -117,8 +166,8 @@ def digest_(settings: Settings, level: int, files: Sequence[str]) -> None:
 def compare_(settings: Settings, first: str, second: str) -> None:
     """Say what two collections have in common; with --json as the GA4GH standard defines it.
 
-    A and B are digests of collections in the archive, files of sequences, or files of JSON with a
-    collection at level 2.
+    A and B are collections in the archive (digests or names), files of sequences, or files of JSON
+    with a collection at level 2.
     """
     (a, digest_a), (b, digest_b) = (_collection(settings, text) for text in (first, second))
     if settings.json:

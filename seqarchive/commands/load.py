@@ -14,6 +14,7 @@ from .. import namespaces
 from ..batches import OnConflict
 from ..bgzf import Compression
 from ..deflines import Naming, read_alias_table
+from ..identifiers import parse_alias
 from ..loading import LoadOptions, LoadReport, load
 from ..packing import SHARD_BYTES
 from . import (
@@ -67,6 +68,11 @@ def _pattern(text: str) -> re.Pattern[str]:
     help="A record (first word of its defline) that is a circular molecule.",
 )
 @click.option(
+    "--collection",
+    metavar="NAMESPACE:ALIAS",
+    help="Name the file as a whole; see `seqarchive collection`.",
+)
+@click.option(
     "--alias-regex",
     type=_pattern,
     metavar="REGEX",
@@ -102,6 +108,7 @@ def command_(
     on_conflict: str,
     on_error: str,
     circular: Sequence[str],
+    collection: str | None,
     alias_regex: re.Pattern[str] | None,
     alias_table: Path | None,
     compression: str,
@@ -126,6 +133,7 @@ def command_(
         naming,
         OnConflict(on_conflict),
         skip_errors=on_error == "skip",
+        collection=None if collection is None else parse_alias(collection),
         circular=frozenset(circular),
         dry_run=dry_run,
         threads=(os.cpu_count() or 1) if threads is None else threads,

@@ -12,12 +12,12 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +28,12 @@ from ..identifiers import digest_bytes, digest_text
 from ..instances import Instance
 from ..reader import ArchiveReader
 from ..records import first_word
-from ..seqcol.archived import ArchivedCollection, collection_of, collections_of
+from ..seqcol.archived import (
+    ArchivedCollection,
+    collection_aliases,
+    collection_of,
+    collections_of,
+)
 from .alphabets import ALIGNED, Alphabet, alphabet_of, pack
 from .layout import (
     COLLECTION_ROW,
@@ -39,9 +44,12 @@ from .layout import (
     VERSION,
     Mode,
     StoreManifest,
+    aliases_path,
     collection_head,
     collection_line,
     collection_path,
+    fhr_path,
+    fhr_text,
     payload_path,
 )
 
@@ -69,6 +77,9 @@ class StoreReport:
     payload_bytes: int = 0
     """Of all payloads of the store."""
     aliases: int = 0
+    """Of sequences and of collections."""
+    fhr: int = 0
+    """Collections of which something is said."""
     as_ascii: int = 0
     """Sequences with letters that gtars could not unpack unchanged: stored in 8 bits each."""
     changed_descriptions: int = 0
@@ -224,6 +235,7 @@ class _Export:
         self._mode = mode
         self._collections: list[ArchivedCollection] = []
         self._there: dict[str, dict[str, int]] = {}
+        self._said: set[str] = set()  # files of aliases and of FHR
 
     # --- what ---------------------------------------------------------------------------------
 
@@ -386,7 +398,8 @@ class _Export:
         """Write the lists, the indexes and, last, the manifest."""
         for one in self._collections:
             self._write(collection_path(one.digest), self._members(one))
-        namespaces, aliases_digest = self._write_aliases()
+        of_collections, of_sequences, aliases_digest = self._write_aliases()
+        fhr_digest = self._write_fhr()
         sequences_digest = self._write(SEQUENCES, self._sequences())
         collections_digest = self._write(
             COLLECTIONS,
@@ -402,15 +415,22 @@ class _Export:
             mode=self._mode,
             created_at=now if earlier is None else earlier.created_at,
             modified=now,
-            sequence_alias_namespaces=tuple(namespaces),
-            collection_alias_namespaces=(),
+            sequence_alias_namespaces=tuple(of_sequences),
+            collection_alias_namespaces=tuple(of_collections),
             collections_digest=collections_digest,
             sequences_digest=sequences_digest,
             aliases_digest=aliases_digest,
-            fhr_digest=None,
+            fhr_digest=fhr_digest,
             logical_sequence_bytes=self._report.payload_bytes,
         )
         self._publish(MANIFEST, manifest.to_bytes())
+        for path in sorted(self._said_earlier() - self._said):
+            durable.remove(self._directory / path)
+
+    def _said_earlier(self) -> set[str]:
+        """The files of aliases and of FHR that are in the store."""
+        found = [*self._directory.glob("aliases/*/*.tsv"), *self._directory.glob("fhr/*.fhr.json")]
+        return {path.relative_to(self._directory).as_posix() for path in found}
 
     def _members(self, collection: ArchivedCollection) -> Iterator[str]:
         yield collection_head(collection.digests)
@@ -425,8 +445,9 @@ class _Export:
         yield ROW
         for digest, length, letters, md5, defline, alias in self._database.connection.execute(
             "SELECT w.digest, s.length, s.letters, s.md5,"
-            " (SELECT r.defline FROM records r WHERE r.sequence_id = w.id"
-            "  ORDER BY r.source_id, r.ordinal LIMIT 1),"
+            " (SELECT r.defline FROM records r"
+            "  LEFT JOIN collections c ON c.source_id = r.source_id WHERE r.sequence_id = w.id"
+            "  ORDER BY c.digest IS NULL, c.digest, r.source_id, r.ordinal LIMIT 1),"
             " (SELECT min(a.alias) FROM aliases a WHERE a.sequence_id = w.id)"
             " FROM temp.wanted w JOIN sequences s ON s.id = w.id ORDER BY w.digest"
         ):
@@ -444,28 +465,70 @@ class _Export:
         label = self._label(letters, length).label
         return f"{name}\t{length}\t{label}\t{digest}\t{md5.hex()}\t{description}\n"
 
-    def _write_aliases(self) -> tuple[list[str], str | None]:
-        """Write the aliases of sequences. Returns the namespaces, and the digest of the files."""
-        namespaces, sha256 = [], hashlib.sha256()
+    def _write_aliases(self) -> tuple[list[str], list[str], str | None]:
+        """Write the aliases.
+
+        Returns:
+            The namespaces of collections, and of sequences, and the digest of the files.
+        """
+        sha256 = hashlib.sha256()
+        known = {one.digest for one in self._collections}
+        rows = [row for row in collection_aliases(self._database) if row[1] in known]
+        of_collections = [
+            namespace
+            for namespace, some in groupby(rows, key=lambda row: row[0].namespace)
+            if self._put_aliases(
+                "collections", namespace, ((alias.alias, digest) for alias, digest in some), sha256
+            )
+        ]
         connection = self._database.connection
-        for namespace_id, namespace in connection.execute(
-            "SELECT id, name FROM namespaces ORDER BY name"
-        ).fetchall():
-            text = "".join(
-                f"{alias}\t{digest}\n"
-                for alias, digest in connection.execute(
+        of_sequences = [
+            namespace
+            for namespace_id, namespace in connection.execute(
+                "SELECT id, name FROM namespaces ORDER BY name"
+            ).fetchall()
+            if self._put_aliases(
+                "sequences",
+                namespace,
+                connection.execute(
                     "SELECT a.alias, w.digest FROM aliases a JOIN temp.wanted w"
                     " ON w.id = a.sequence_id WHERE a.namespace_id = ? ORDER BY a.alias",
                     (namespace_id,),
-                )
-                if self._is_alias(namespace, alias)
-            ).encode("utf-8")
-            if text:
-                namespaces.append(namespace)
-                self._publish(f"aliases/sequences/{namespace}.tsv", text)
+                ),
+                sha256,
+            )
+        ]
+        digest = sha256.hexdigest() if of_collections or of_sequences else None
+        return of_collections, of_sequences, digest
+
+    def _put_aliases(
+        self, kind: str, namespace: str, rows: Iterable[tuple[str, str]], sha256: Any
+    ) -> bool:
+        """Write the aliases of one namespace. Returns whether there are any."""
+        text = "".join(
+            f"{alias}\t{digest}\n" for alias, digest in rows if self._is_alias(namespace, alias)
+        ).encode("utf-8")
+        if text:
+            path = aliases_path(kind, namespace)
+            self._publish(path, text)
+            self._said.add(path)
+            sha256.update(text)
+            self._report.aliases += text.count(b"\n")
+        return bool(text)
+
+    def _write_fhr(self) -> str | None:
+        """Write what is said of collections. Returns the digest of the files."""
+        sha256 = hashlib.sha256()
+        for one in self._collections:
+            document = one.fhr()
+            if document is not None:
+                text = fhr_text(document)
+                path = fhr_path(one.digest)
+                self._publish(path, text)
+                self._said.add(path)
                 sha256.update(text)
-                self._report.aliases += text.count(b"\n")
-        return namespaces, sha256.hexdigest() if namespaces else None
+                self._report.fhr += 1
+        return sha256.hexdigest() if self._report.fhr else None
 
     def _is_alias(self, namespace: str, alias: str) -> bool:
         if not alias.startswith("#"):

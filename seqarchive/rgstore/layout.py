@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -49,6 +50,31 @@ def payload_path(digest: str) -> str:
 def collection_path(digest: str) -> str:
     """Where the list of a collection is."""
     return f"collections/{digest}.rgsi"
+
+
+def aliases_path(kind: str, namespace: str) -> str:
+    """Where the aliases of a namespace are; of ``collections`` or of ``sequences``."""
+    return f"aliases/{kind}/{namespace}.tsv"
+
+
+def fhr_path(digest: str) -> str:
+    """Where is what is said of a collection."""
+    return f"fhr/{digest}.fhr.json"
+
+
+#: The order in which gtars writes the fields of FHR; others follow.
+_FHR_FIELDS = (
+    "schema", "schemaVersion", "genome", "taxon", "version", "metadataAuthor", "assemblyAuthor",
+    "dateCreated", "voucherSpecimen", "masking", "checksum", "genomeSynonym", "accessionID",
+    "instrument", "scholarlyArticle", "documentation", "identifier", "license", "relatedLink",
+    "funding", "vitalStats",
+)  # fmt: skip
+
+
+def fhr_text(document: Mapping[str, Any]) -> bytes:
+    """What is said of a collection, as a file."""
+    ordered = {name: document[name] for name in _FHR_FIELDS if name in document}
+    return json.dumps(ordered | dict(document), indent=2, ensure_ascii=False).encode("utf-8")
 
 
 def collection_head(digests: CollectionDigests) -> str:

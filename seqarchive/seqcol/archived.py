@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from .. import namespaces
 from ..database import Database
-from ..errors import BadName, NotFound
-from ..identifiers import Digest, digest_bytes, digest_text, parse_digest
+from ..errors import Ambiguous, BadName, NotFound
+from ..identifiers import Alias, Digest, digest_bytes, digest_text, parse_digest
+from ..logs import Log
 from ..records import first_word
 from .digests import CollectionDigests, Member, level2
+
+#: What aliases mean among collections, and what is said of collections.
+NAMES = Log("collection_aliases", ("namespace_id", "alias"), "collection_id")
+FHR = Log("fhr", ("collection_id",), "document")
 
 #: Attributes by whose digests collections are found.
 ATTRIBUTES = CollectionDigests._fields[1:]
@@ -39,6 +47,7 @@ class ArchivedCollection:
     def __init__(self, database: Database, row: Sequence[Any]) -> None:
         self._database = database
         n_digests = len(CollectionDigests._fields)
+        self._id = row[0]
         self.digests = CollectionDigests._make(map(digest_text, row[1 : 1 + n_digests]))
         self.n_members, self.n_residues, self._source_id, self.batch = row[1 + n_digests :]
 
@@ -78,6 +87,21 @@ class ArchivedCollection:
         """Its attributes as arrays."""
         return level2(self.members())
 
+    def aliases(self) -> list[Alias]:
+        """Its names, sorted."""
+        rows = self._database.connection.execute(
+            f"SELECT n.name, a.alias FROM ({NAMES.holding}) a"
+            " JOIN namespaces n ON n.id = a.namespace_id WHERE a.collection_id = ?",
+            (self._id,),
+        )
+        return sorted(Alias._make(row) for row in rows)
+
+    def fhr(self) -> dict[str, Any] | None:
+        """What is said of it (FAIR headers reference); None if nothing is."""
+        text = FHR.current(self._database.connection, self._id)
+        found: dict[str, Any] | None = None if text is None else json.loads(text)
+        return found
+
     def metadata(self) -> dict[str, Any]:
         """What is known of it; ready for JSON."""
         rows = self._database.connection.execute(
@@ -90,6 +114,7 @@ class ArchivedCollection:
             "n_sequences": self.n_members,
             "n_residues": self.n_residues,
             "batch": self.batch,
+            "aliases": [str(alias) for alias in self.aliases()],
             "sources": [name for (name,) in rows],
             **self.level1(),
         }
@@ -118,19 +143,62 @@ def collections_of(
     return [ArchivedCollection(database, row) for row in rows.fetchall()]
 
 
-def collection_of(database: Database, identifier: str) -> ArchivedCollection:
-    """The collection of a digest.
+def collection_id_of(connection: sqlite3.Connection, identifier: str) -> int:
+    """The id of the one collection of a digest, of an alias, or of an alias without its namespace.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is none. Ambiguous: The alias means several in different namespaces.
     """
+    found: dict[int, str] = {}
     try:
-        digest = digest_bytes(parse_digest(identifier))
+        raw = digest_bytes(parse_digest(identifier))
     except BadName:
-        raise NotFound(f"{identifier!r} is no digest of a collection") from None
-    row = database.connection.execute(
-        f"SELECT {_COLUMNS} FROM collections WHERE digest = ?", (digest,)
-    ).fetchone()
-    if row is None:
+        pass
+    else:
+        rows = connection.execute("SELECT id FROM collections WHERE digest = ?", (raw,))
+        found.update((number, identifier) for (number,) in rows)
+    namespace, colon, alias = identifier.partition(":")
+    for namespace_id, name in connection.execute("SELECT id, name FROM namespaces").fetchall():
+        texts = [identifier]
+        if colon and _is_same(name, namespace):
+            texts.append(alias)
+        for text in texts:
+            number = NAMES.current(connection, namespace_id, text)
+            if number is not None:
+                found[number] = f"{name}:{text}"
+    if not found:
         raise NotFound(f"collection {identifier!r} is not in the archive")
+    if len(found) > 1:
+        names = sorted(found.values())
+        raise Ambiguous(
+            f"{identifier!r} stands for {len(found)} collections: {', '.join(names)}; say which "
+            "namespace",
+            names,
+        )
+    return next(iter(found))
+
+
+def _is_same(name: str, other: str) -> bool:
+    try:
+        return namespaces.canonical(other).lower() == name.lower()
+    except BadName:
+        return False
+
+
+def collection_of(database: Database, identifier: str) -> ArchivedCollection:
+    """The collection of a digest or of an alias; raises as ``collection_id_of``."""
+    row = database.connection.execute(
+        f"SELECT {_COLUMNS} FROM collections WHERE id = ?",
+        (collection_id_of(database.connection, identifier),),
+    ).fetchone()
     return ArchivedCollection(database, row)
+
+
+def collection_aliases(database: Database) -> list[tuple[Alias, Digest]]:
+    """The aliases of all collections and what they mean, sorted."""
+    rows = database.connection.execute(
+        "SELECT n.name, a.alias, c.digest"
+        f" FROM ({NAMES.holding}) a JOIN namespaces n ON n.id = a.namespace_id"
+        " JOIN collections c ON c.id = a.collection_id ORDER BY n.name, a.alias"
+    )
+    return [(Alias(name, alias), digest_text(digest)) for name, alias, digest in rows]
