@@ -471,23 +471,21 @@ class Batch:
             ),
         )
 
-    def has_collection(self, digest: Digest) -> bool:
-        """Whether there is a collection of this digest."""
+    def collection_id(self, digest: Digest) -> int | None:
+        """The id of the collection of a digest, if there is one."""
         found = self.connection.execute(
-            "SELECT 1 FROM collections WHERE digest = ?", (digest_bytes(digest),)
-        )
-        return found.fetchone() is not None
+            "SELECT id FROM collections WHERE digest = ?", (digest_bytes(digest),)
+        ).fetchone()
+        return None if found is None else int(found[0])
 
     def add_collection(
         self, digests: CollectionDigests, *, n_members: int, n_residues: int, source_id: int
     ) -> int:
         """Record what a file is as a collection. Returns its id, that of an earlier one if there
         is one of this digest."""
-        known = self.connection.execute(
-            "SELECT id FROM collections WHERE digest = ?", (digest_bytes(digests.digest),)
-        ).fetchone()
+        known = self.collection_id(digests.digest)
         if known is not None:
-            return int(known[0])
+            return known
         added = self.connection.execute(
             "INSERT INTO collections (digest, names, sequences, lengths, name_length_pairs,"
             " sorted_name_length_pairs, sorted_sequences, n_members, n_residues, source_id,"

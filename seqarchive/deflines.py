@@ -55,7 +55,7 @@ class Naming:
     """How a load takes names from deflines.
 
     Args:
-        namespace: Canonical namespace of first words.
+        namespace: Canonical namespace of first words; nothing is named if it is empty.
         pattern: Applied to the defline; groups ``alias`` (or the first group) and, optionally,
             ``namespace`` say the name. A defline that it does not match is an error.
         table: Name in the file -> all its aliases. A name that is not in it is named as usual.
@@ -78,6 +78,7 @@ class Naming:
             or name.startswith("ga4gh:")
             or self.pattern is not None
             or self.table
+            or not self.namespace
         ):
             return None
         return name
@@ -88,6 +89,8 @@ class Naming:
         Raises:
             BadName: None, or one that cannot be an alias.
         """
+        if not self.namespace:
+            return Names(())
         exported = _EXPORTED.match(defline)
         if exported is not None:
             return Names(_exported_names(defline), Digest(exported[1]))

@@ -14,7 +14,7 @@ import lzma
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -60,6 +60,33 @@ _DAMAGED: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
 )
+
+
+class Composed:
+    """Text that comes from no file, counted and hashed as it goes by.
+
+    Args:
+        label: What to call it.
+    """
+
+    compression = "none"
+
+    def __init__(self, label: str, chunks: Iterable[bytes]) -> None:
+        self.label = label
+        self._chunks = chunks
+        self._sha256 = hashlib.sha256()
+        self.n_bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._sha256.update(chunk)
+            self.n_bytes += len(chunk)
+            yield chunk
+
+    @property
+    def sha256(self) -> bytes:
+        """Of all that has come."""
+        return self._sha256.digest()
 
 
 class Input(io.RawIOBase):

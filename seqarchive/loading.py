@@ -63,31 +63,36 @@ def load(
     if options.collection is not None and (len(names) != 1 or labels):
         raise BadName(f"{options.collection} can name one file, not {len(names):,}")
 
-    def send(pipeline: Pipeline) -> None:
+    def send(pipeline: Pipeline, _batch: Batch) -> None:
         for name in names:
             pipeline.load(name, progress, (labels or {}).get(name))
 
     threads = options.threads if _is_much(names) else 0
-    return _change(instance, kind, send, options, threads=threads)
+    return change(instance, kind, send, options, threads=threads)
 
 
 def store_records(
     instance: Instance, records: Sequence[Record], options: LoadOptions
 ) -> LoadReport:
     """Store records that come from no file as one batch. Raises as ``load`` does."""
-    return _change(
-        instance, "store", lambda pipeline: pipeline.load_records(records), options, threads=0
+    return change(
+        instance,
+        "store",
+        lambda pipeline, _: pipeline.load_records(records),
+        options,
+        threads=0,
     )
 
 
-def _change(
+def change(
     instance: Instance,
     kind: str,
-    send: Callable[[Pipeline], None],
+    send: Callable[[Pipeline, Batch], None],
     options: LoadOptions,
     *,
     threads: int,
 ) -> LoadReport:
+    """Have something sent through the pipeline, as one batch. Raises as ``load`` does."""
     started = time.monotonic()
     if options.naming.namespace in namespaces.COMPUTED:
         raise BadName(
@@ -111,7 +116,7 @@ def _change(
         else:
             writing = stack.enter_context(Writing(instance, dry_run=options.dry_run))
             connection = writing.connection
-        batch = stack.enter_context(Batch(connection, kind, options.naming.namespace))
+        batch = stack.enter_context(Batch(connection, kind, options.naming.namespace or None))
         with Lanes(threaded=threads > 0) as lanes:
             engine = Engine(task, workers, lanes, threads=threads)
             packer = _packer(writing, engine, batch, options)
@@ -125,7 +130,7 @@ def _change(
                     options=options,
                     report=report,
                 )
-                send(pipeline)
+                send(pipeline, batch)
                 report.unused_circular = storer.unused_circular()
         _take_counts(report, batch)
         report.seconds = round(time.monotonic() - started, 3)
@@ -168,7 +173,8 @@ def _publishing(packer: Packer | None, batch: Batch, report: LoadReport) -> Iter
 
 
 def _take_counts(report: LoadReport, batch: Batch) -> None:
-    report.namespace = batches.spelling(batch.connection, report.namespace)
+    if report.namespace:
+        report.namespace = batches.spelling(batch.connection, report.namespace)
     report.sequences_added = batch.n_sequences
     report.residues_added = batch.n_residues
     report.aliases_added = batch.aliases.added

@@ -10,7 +10,7 @@ from typing import Any
 from .errors import BadInput, Truncated
 from .groups import SHORT, Entry, GroupTask, Unit
 from .identifiers import digest_text
-from .inputs import CHUNK, Input, decompressed, open_input, size_of
+from .inputs import CHUNK, Composed, Input, decompressed, open_input, size_of
 from .lanes import Lane, Lanes, Pending
 from .load_options import LoadOptions, LoadReport
 from .packing import Packer
@@ -97,7 +97,7 @@ class Pipeline:
         self._storer = storer
         self._packer = packer
         self._options = options
-        self._report = report
+        self.report = report
         self._under_way: deque[tuple[Group, Pending[_GroupResult]]] = deque()
         self._compress = packer is not None  # as long as most of what comes is new
         self._records: list[Record | BadInput] = []
@@ -115,7 +115,7 @@ class Pipeline:
             source.label = label or source.label
             self._storer.open_source(source.label, is_collection=label is None)
             chunks = _ahead(source, self._engine.reader, progress)
-            n_before = self._report.records
+            n_before = self.report.records
             try:
                 file_format, found = read_records(chunks, source.label)
                 for item in found:
@@ -124,12 +124,12 @@ class Pipeline:
             except BadInput as error:
                 # A file that is something else can be left out. A damaged one cannot: nobody
                 # knows what is missing.
-                n_taken = self._report.records - n_before + len(self._under_way)
+                n_taken = self.report.records - n_before + len(self._under_way)
                 if not self._options.skip_errors or n_taken or self._records:
                     raise
                 if isinstance(error, Truncated):
                     raise
-                self._report.skipped.append(str(error))
+                self.report.skipped.append(str(error))
                 return
             self._storer.close_source(source, file_format)
 
@@ -145,6 +145,24 @@ class Pipeline:
                 return False
         progress(source.n_bytes)
         return True
+
+    def load_text(self, source: Composed, kind: str, *, is_collection: bool) -> None:
+        """Send FASTA that comes from no file through.
+
+        Args:
+            kind: What it came from.
+            is_collection: Whether what is in it belongs together.
+        """
+        self._storer.open_source(source.label, is_collection=is_collection)
+        _, found = read_records(iter(source), source.label)
+        for item in found:
+            self._take(item)
+        self._finish_groups()
+        self._storer.close_source(source, kind)
+
+    def refuse(self, message: str) -> None:
+        """Leave something out of what is loaded, with a word about it, or fail."""
+        self._storer.refuse(message, None)
 
     def load_records(self, records: Iterable[Record]) -> None:
         """Send records that come from no file through."""

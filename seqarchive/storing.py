@@ -9,7 +9,7 @@ from .batches import AliasRow, Batch, NewSequence
 from .errors import BadInput, BadName
 from .groups import Entry, GroupTask, Unit
 from .identifiers import digest_bytes, digest_text
-from .inputs import Input
+from .inputs import Composed, Input
 from .load_options import LoadOptions, LoadReport
 from .packing import Packer, Placed
 from .records import first_word
@@ -65,7 +65,7 @@ class Storer:
         self._n_records = self._n_residues = 0
         self._members = CollectionHasher() if is_collection else None
 
-    def close_source(self, source: Input, file_format: str) -> None:
+    def close_source(self, source: Input | Composed, file_format: str) -> None:
         """End the file, and record it."""
         self._close_source(source, file_format, self._collection())
 
@@ -83,7 +83,7 @@ class Storer:
         return collection_id, digest_bytes(digests.digest)
 
     def _close_source(
-        self, source: Input, file_format: str, collection: tuple[int, bytes] | None
+        self, source: Input | Composed, file_format: str, collection: tuple[int, bytes] | None
     ) -> None:
         assert self._source_id is not None
         self.flush()

@@ -370,7 +370,7 @@ def _record(batch: Batch, found: _Found, report: AssemblyReport) -> bool:
     ]
     digests = digests_of(members)
     report.collection = digests.digest
-    if not named or batch.has_collection(digests.digest):
+    if not named or batch.collection_id(digests.digest) is not None:
         return False
     source_id = batch.new_source_id()
     batch.add_records(

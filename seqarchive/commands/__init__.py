@@ -61,6 +61,7 @@ _VERBS = {
     "pull": "pull",
     "push": "push",
     "export-rgstore": "export_rgstore",
+    "import-rgstore": "import_rgstore",
     "verify-rgstore": "verify_rgstore",
     "export-seqrepo": "export_seqrepo",
     "import-seqrepo": "import_seqrepo",
