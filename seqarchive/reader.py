@@ -359,7 +359,12 @@ class ArchiveReader:
         Raises:
             DigestMismatch: After the last piece, if all of them together are not the sequence.
         """
-        location = self._finder.locate(identifier)
+        for piece in self.pieces_at(self._finder.locate(identifier), size):
+            yield piece.decode("ascii")
+
+    def pieces_at(self, location: Location, size: int) -> Iterator[bytes]:
+        """The same of a sequence that was found already, as bytes."""
+        identifier = "sha512t24u:" + digest_text(location.digest)
         sha512 = hashlib.sha512()
         for start in range(0, location.length, size):
             end = min(start + size, location.length)
@@ -372,9 +377,19 @@ class ArchiveReader:
                 location = now
                 piece = self._read(location, start, end)
             sha512.update(piece)
-            yield piece.decode("ascii")
+            yield piece
         if location.length and sha512.digest()[:24] != location.digest:
             raise _damaged(location, identifier)
+
+    def whole_at(self, location: Location) -> bytes:
+        """All residues of a sequence that was found already; as ``pieces_at``."""
+        try:
+            residues = self._read(location, 0, location.length)
+        except Corrupt:
+            return b"".join(self.pieces_at(location, location.length))
+        if location.length and hashlib.sha512(residues).digest()[:24] != location.digest:
+            raise _damaged(location, "sha512t24u:" + digest_text(location.digest))
+        return residues
 
     # --- names ------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import functools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..letters import letters_of
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 #: Residues of which the bits end with a byte in every alphabet.
 ALIGNED = 8
+
+#: Residues that are unpacked at one time, which takes some 16 bytes for each.
+_AT_ONCE = 1 << 18
 
 
 class Alphabet(enum.Enum):
@@ -63,6 +67,10 @@ def _table(codes: dict[str, int]) -> bytes:
 
 
 _TABLES = {alphabet: _table(codes) for alphabet, codes in _CODES.items()}
+_ZEROS = {
+    alphabet: next(symbol for symbol, code in codes.items() if not code).encode("ascii")
+    for alphabet, codes in _CODES.items()
+}
 _LETTERS = {
     alphabet: letters_of("".join(codes).encode("ascii")) for alphabet, codes in _CODES.items()
 }
@@ -99,6 +107,20 @@ def pack(residues: bytes, alphabet: Alphabet) -> bytes:
     else:
         packed = _pack_by_eight(codes, alphabet.bits)
     return packed.tobytes()[: alphabet.n_bytes(len(residues))]
+
+
+def pack_many(texts: Sequence[bytes], alphabet: Alphabet) -> list[bytes]:
+    """The payloads of many short sequences, by one computation."""
+    if alphabet is Alphabet.ASCII:
+        return list(texts)
+    # Each is filled up to where a byte ends, with the symbol that is zeros.
+    zeros = _ZEROS[alphabet] * (ALIGNED - 1)
+    packed = pack(b"".join([text + zeros[: -len(text) % ALIGNED] for text in texts]), alphabet)
+    found, at = [], 0
+    for text in texts:
+        found.append(packed[at : at + alphabet.n_bytes(len(text))])
+        at += alphabet.n_bytes(len(text) + -len(text) % ALIGNED)
+    return found
 
 
 def _pack_by_four(codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -160,6 +182,17 @@ def unpack(payload: bytes, length: int, alphabet: Alphabet, first: int = 0) -> b
     """
     if alphabet is Alphabet.ASCII or not length:
         return payload[:length]
+    if length <= _AT_ONCE:
+        return _unpack(payload, length, alphabet, first)
+    parts, offset = [], alphabet.byte_range(first, first)[0]
+    for at in range(first, first + length, _AT_ONCE):
+        n = min(_AT_ONCE, first + length - at)
+        begin, end = alphabet.byte_range(at, at + n)
+        parts.append(_unpack(payload[begin - offset : end - offset], n, alphabet, at))
+    return b"".join(parts)
+
+
+def _unpack(payload: bytes, length: int, alphabet: Alphabet, first: int) -> bytes:
     import numpy as np  # noqa: PLC0415  (as in `pack`)
 
     group, index_bits, _ = _GROUPS[alphabet]

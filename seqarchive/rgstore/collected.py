@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 from ..errors import Corrupt, NotFound
 from ..identifiers import Alias, Digest
 from ..seqcol.archived import NamedRecord
-from ..seqcol.digests import CollectionHasher, Member, level2
-from .parsing import CollectionRow, Row, parse_row
+from ..seqcol.digests import CollectionDigests, CollectionHasher, Member, level2
+from .parsing import CollectionRow, Row, parse_header, parse_row
 from .tables import Table
 
 
@@ -19,6 +19,9 @@ class Store(Protocol):
     def collection_table(self, digest: str) -> Table:
         """The list of a collection."""
 
+    def loaded(self, collection: StoreCollection) -> None:
+        """Note that the list of a collection was read."""
+
     def collection_aliases(self, identifier: str) -> list[Alias]:
         """The aliases of a collection."""
 
@@ -26,6 +29,52 @@ class Store(Protocol):
         self, row: Row, start: int | None, end: int | None, *, clamp: bool = False
     ) -> str:
         """Residues of a sequence whose row is known."""
+
+    def fetch_member(self, row: Row, start: int | None, end: int | None) -> str:
+        """Residues of a sequence whose row is from the list of a collection."""
+
+
+class Checked(NamedTuple):
+    """What the list of a collection has."""
+
+    digests: CollectionDigests
+    n_members: int
+    n_residues: int
+
+
+def checked(table: Table, digest: str) -> Checked:
+    """Read the list of a collection, which must be that of a digest.
+
+    Raises:
+        Corrupt: It is that of another one, or contradicts itself.
+    """
+    hasher, n_residues = CollectionHasher(), 0
+    for line in table.lines():
+        row = parsed(line, table.where)
+        hasher.add(row.name, row.length, row.digest)
+        n_residues += row.length
+    found = hasher.digests()
+    if found.digest != digest:
+        raise Corrupt(
+            f"{table.where} is the list of {found.digest}; run `seqarchive verify-rgstore`"
+        )
+    facts = {"seqcol": found.digest, **found.level1()}
+    for line in table.head():
+        try:
+            header = parse_header(line)
+        except ValueError as error:
+            raise Corrupt(f"{table.where}: {error}") from None
+        if header is not None:
+            _require(facts, *header, f"the header of {table.where}")
+    return Checked(found, hasher.n_members, n_residues)
+
+
+def _require(facts: dict[str, str], attribute: str, said: str, where: str) -> None:
+    if facts.get(attribute, said) != said:
+        raise Corrupt(
+            f"{attribute}_digest in {where} is not that of its members; run "
+            "`seqarchive verify-rgstore`"
+        )
 
 
 def parsed(line: str, where: str) -> Row:
@@ -49,7 +98,7 @@ class StoreSequence(NamedTuple):
     @property
     def sequence(self) -> str:
         """All residues; they are those of the digest."""
-        return self.store.fetch_row(self.metadata, None, None)
+        return self.store.fetch_member(self.metadata, None, None)
 
     def decode(self) -> str:
         """The same, as gtars calls it."""
@@ -64,14 +113,13 @@ class StoreCollection:
         self._row = row
         self._table: Table | None = None
         self._level1: dict[str, str] = {}
-        self._n_members = row.n_members
         self._n_residues = 0
 
     def __repr__(self) -> str:
         return f"<seqarchive.StoreCollection {self.digest}, {len(self)} members>"
 
     def __len__(self) -> int:
-        return self._n_members
+        return self._row.n_members
 
     @property
     def digest(self) -> str:
@@ -86,27 +134,31 @@ class StoreCollection:
     @property
     def is_loaded(self) -> bool:
         """Whether its list was read."""
-        return self._table is not None
+        return bool(self._level1)
+
+    def unload(self) -> None:
+        """Let go of its list, which is read again when it is needed."""
+        self._table = None
 
     def _list(self) -> Table:
-        if self._table is None:
-            self._table = self._load()
-        return self._table
+        table = self._table
+        if table is None:
+            table = self._table = self._load()
+            self._store.loaded(self)
+        return table
 
     def _load(self) -> Table:
         table = self._store.collection_table(self.digest)
-        hasher, n_residues = CollectionHasher(), 0
-        for line in table.lines():
-            row = parsed(line, table.where)
-            hasher.add(row.name, row.length, row.digest)
-            n_residues += row.length
-        found = hasher.digests()
-        if found.digest != self.digest:
+        found = checked(table, self.digest)
+        level1 = found.digests.level1()
+        for attribute, digest in self._row.attributes.items():
+            _require(level1, attribute, digest, f"the index, of {table.where},")
+        if found.n_members != self._row.n_members:
             raise Corrupt(
-                f"{table.where} is the list of {found.digest}; run `seqarchive verify-rgstore`"
+                f"{table.where} has {found.n_members:,} members, the index says "
+                f"{self._row.n_members:,}; run `seqarchive verify-rgstore`"
             )
-        self._level1, self._n_residues = found.level1(), n_residues
-        self._n_members = hasher.n_members
+        self._level1, self._n_residues = level1, found.n_residues
         return table
 
     def rows(self) -> Iterator[Row]:
@@ -151,14 +203,14 @@ class StoreCollection:
 
     def fetch(self, name: str, start: int | None = None, end: int | None = None) -> str:
         """Residues of a member; as ``RefgetStore.fetch``."""
-        return self._store.fetch_row(self.row(name), start, end)
+        return self._store.fetch_member(self.row(name), start, end)
 
     def metadata(self) -> dict[str, Any]:
         """What is known of it; ready for JSON."""
         level1 = self.level1()
         return {
             "digest": self.digest,
-            "n_sequences": self._n_members,
+            "n_sequences": len(self),
             "n_residues": self._n_residues,
             "aliases": [str(alias) for alias in self._store.collection_aliases(self.digest)],
             **level1,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +16,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import groupby, islice
+from itertools import count, groupby
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any
 
 from .. import durable
@@ -26,7 +26,6 @@ from ..database import Database
 from ..errors import BadInput, Conflict, SeqArchiveError
 from ..identifiers import digest_bytes, digest_text
 from ..instances import Instance
-from ..reader import ArchiveReader
 from ..records import first_word
 from ..seqcol.archived import (
     ArchivedCollection,
@@ -34,7 +33,8 @@ from ..seqcol.archived import (
     collection_of,
     collections_of,
 )
-from .alphabets import ALIGNED, Alphabet, alphabet_of, pack
+from ..workers import Worker, Workers
+from .alphabets import alphabet_of
 from .layout import (
     COLLECTION_ROW,
     COLLECTIONS,
@@ -50,18 +50,18 @@ from .layout import (
     collection_path,
     fhr_path,
     fhr_text,
-    payload_path,
 )
+from .payload_writing import PayloadRow, PayloadWriter, Written, raise_error
 
 Progress = Callable[[int], None]
 
-#: Residues that are packed at one time.
-_PIECE = (1 << 20) // ALIGNED * ALIGNED
+#: Sequences and residues that are written at one time, and how many such portions wait.
+_SOME, _RESIDUES, _WAITING = 200, 4 << 20, 6
 
-#: Sequences that one thread writes at one time, and how many such portions wait.
-_SOME, _WAITING = 200, 6
+_PROCESSES = 2
 
-_THREADS = 2
+#: Fewer residues are not worth processes.
+_MUCH = 8 << 20
 
 
 @dataclass(slots=True)
@@ -125,7 +125,13 @@ def export_rgstore(
     earlier = _earlier(directory, mode)
     durable.make_directory(directory)
     _require_case(directory)
-    with durable.WriterLock(directory.parent / f".{directory.name}.lock") as lock:
+    writer = PayloadWriter(instance, directory, mode, None)
+    # Before the lock and the databases, none of which a fork may hold.
+    with (
+        Workers((writer.write,), _PROCESSES if _is_much(instance) else 0) as workers,
+        durable.WriterLock(directory.parent / f".{directory.name}.lock") as lock,
+        closing(writer),
+    ):
         lock.declare(None)
         temporary = directory.parent / f".{directory.name}.tmp"
         durable.remove_directory(temporary)
@@ -136,20 +142,25 @@ def export_rgstore(
             with closing(Database.of(instance)) as database:
                 database.copy_into(source)
         report = StoreReport(str(directory), mode.value)
-        with (
-            closing(Database(source, frozen=True)) as database,
-            ArchiveReader.of(instance) as archive,
-        ):
-            export = _Export(directory, temporary, archive, database, report=report, mode=mode)
+        with closing(Database(source, frozen=True)) as database:
+            export = _Export(directory, temporary, database, report=report, mode=mode)
             export.choose(collections, earlier, skip_names=skip_names, prune=prune)
-            export.write_payloads(progress)
-            export.write_indexes(earlier)
+            export.write_payloads(writer, workers, earlier, progress)
+            export.publish(earlier)
             if prune:
                 export.prune()
         durable.remove_directory(temporary)
         lock.clear()
     report.seconds = round(time.monotonic() - started, 3)
     return report
+
+
+def _is_much(instance: Instance) -> bool:
+    with closing(Database.of(instance)) as database:
+        (n_residues,) = database.connection.execute(
+            "SELECT coalesce(sum(n_residues), 0) FROM shards"
+        ).fetchone()
+    return bool(n_residues >= _MUCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +179,8 @@ def _earlier(directory: Path, mode: Mode) -> _Earlier | None:
         version, found_mode = document["version"], document["mode"]
         created_at = str(document["created_at"])
     except FileNotFoundError:
-        known = {"sequences", "collections", "aliases", "fhr"}
+        # What an export that was killed has left, and gtars where nothing was added.
+        known = {"sequences", "collections", "aliases", "fhr", SEQUENCES, COLLECTIONS, ".Case"}
         if directory.is_dir() and {path.name for path in directory.iterdir()} - known:
             raise Conflict(f"{directory} is no RefgetStore; choose another place") from None
         return None
@@ -221,7 +233,6 @@ class _Export:
         self,
         directory: Path,
         temporary: Path,
-        archive: ArchiveReader,
         database: Database,
         *,
         report: StoreReport,
@@ -229,12 +240,13 @@ class _Export:
     ) -> None:
         self._directory = directory
         self._temporary = temporary
-        self._archive = archive
         self._database = database
         self._report = report
         self._mode = mode
         self._collections: list[ArchivedCollection] = []
-        self._there: dict[str, dict[str, int]] = {}
+        self._numbers = count()
+        self._prepared: dict[str, tuple[Path, str]] = {}
+        self._sequences_digest = ""
         self._said: set[str] = set()  # files of aliases and of FHR
 
     # --- what ---------------------------------------------------------------------------------
@@ -325,91 +337,93 @@ class _Export:
 
     # --- payloads -----------------------------------------------------------------------------
 
-    def write_payloads(self, progress: Progress) -> None:
+    def write_payloads(
+        self,
+        writer: PayloadWriter,
+        workers: list[Worker],
+        earlier: _Earlier | None,
+        progress: Progress,
+    ) -> None:
         """Have every payload there, read in the order in which the shards have the residues."""
-        rows = self._database.connection.execute(
-            "SELECT w.digest, s.length, s.letters FROM temp.wanted w"
-            " JOIN sequences s ON s.id = w.id ORDER BY s.shard_id, s.offset"
-        )
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="pack") as pool:
-            waiting: deque[Future[tuple[int, int, int, int, int]]] = deque()
-            while some := list(islice(rows, _SOME)):
-                waiting.append(pool.submit(self._write_some, some))
-                if len(waiting) > _WAITING:
-                    self._take(waiting.popleft().result(), progress)
-            for one in waiting:
-                self._take(one.result(), progress)
+        portions = self._portions(earlier)
+        if workers:
+            self._send(portions, workers, progress)
+        else:
+            for some in portions:
+                self._take(writer.write_some(list(map(PayloadRow._make, some))), progress)
+            self._prepare_lists()
         durable.sync_filesystem(self._directory)
 
-    def _take(self, found: tuple[int, int, int, int, int], progress: Progress) -> None:
-        written, there, n_bytes, as_ascii, n_residues = found
-        self._report.payloads_written += written
-        self._report.payloads_there += there
-        self._report.payload_bytes += n_bytes
-        self._report.as_ascii += as_ascii
-        progress(n_residues)
+    def _send(
+        self, portions: Iterator[list[tuple[Any, ...]]], workers: list[Worker], progress: Progress
+    ) -> None:
+        """Have workers write payloads, and prepare the lists meanwhile."""
+        free: SimpleQueue[Worker] = SimpleQueue()
+        for worker in workers:
+            free.put(worker)
 
-    def _write_some(self, rows: list[tuple[str, int, int]]) -> tuple[int, int, int, int, int]:
-        written = there = n_bytes = as_ascii = n_residues = 0
-        for digest, length, letters in rows:
-            label = self._label(letters, length)
-            as_ascii += label is Alphabet.ASCII and self._mode is Mode.ENCODED
-            size = label.n_bytes(length) if self._mode is Mode.ENCODED else length
-            if self._payloads_at(digest[:2]).get(f"{digest}.seq") == size:
-                there += 1
-            else:
-                self._write_payload(digest, label)
-                written += 1
-            n_bytes += size
-            n_residues += length
-        return written, there, n_bytes, as_ascii, n_residues
+        def write(some: list[tuple[Any, ...]]) -> Written:
+            worker = free.get()
+            try:
+                error, found = worker.call(0, b"", some)
+            finally:
+                free.put(worker)
+            if error:
+                raise_error(error, found)
+            return Written._make(found)
 
-    def _label(self, letters: int, length: int) -> Alphabet:
-        return alphabet_of(letters, length, packed=self._mode is Mode.ENCODED)
+        with ThreadPoolExecutor(len(workers), thread_name_prefix="pack") as pool:
+            waiting: deque[Future[Written]] = deque()
+            for some in portions:
+                waiting.append(pool.submit(write, some))
+                if len(waiting) > _WAITING:
+                    self._take(waiting.popleft().result(), progress)
+            self._prepare_lists()  # while the others are at work
+            for one in waiting:
+                self._take(one.result(), progress)
 
-    def _payloads_at(self, prefix: str) -> dict[str, int]:
-        """The sizes of the payloads in a directory, which is made if it is not there."""
-        found = self._there.get(prefix)
-        if found is None:
-            directory = self._directory / "sequences" / prefix
-            directory.mkdir(parents=True, exist_ok=True)
-            with os.scandir(directory) as entries:
-                found = {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
-            self._there[prefix] = found
-        return found
+    def _portions(self, earlier: _Earlier | None) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of ``PayloadRow``, some at a time."""
+        trusted = frozenset() if earlier is None else earlier.sequences
+        some: list[tuple[Any, ...]] = []
+        n_residues = 0
+        for row in self._database.connection.execute(
+            "SELECT w.digest, s.id, s.digest, s.length, s.letters, s.shard_id, s.offset"
+            " FROM temp.wanted w JOIN sequences s ON s.id = w.id ORDER BY s.shard_id, s.offset"
+        ):
+            some.append((*row, row[0] in trusted))
+            n_residues += row[3]
+            if len(some) >= _SOME or n_residues >= _RESIDUES:
+                yield some
+                some, n_residues = [], 0
+        if some:
+            yield some
 
-    def _write_payload(self, digest: str, label: Alphabet) -> None:
-        # Strings and descriptors: of short sequences, paths and file objects are half of the time.
-        unfinished = f"{self._temporary}/{digest}"
-        fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        try:
-            for piece in self._archive.pieces(f"sha512t24u:{digest}", _PIECE):
-                residues = piece.encode("ascii")
-                data = pack(residues, label) if self._mode is Mode.ENCODED else residues
-                if os.write(fd, data) != len(data):
-                    raise SeqArchiveError(f"{unfinished}: the disk is full")
-        finally:
-            os.close(fd)
-        durable.publish_loosely(unfinished, f"{self._directory}/{payload_path(digest)}")
+    def _take(self, found: Written, progress: Progress) -> None:
+        self._report.payloads_written += found.written
+        self._report.payloads_there += found.there
+        self._report.payload_bytes += found.n_bytes
+        self._report.as_ascii += found.as_ascii
+        progress(found.n_residues)
 
     # --- indexes ------------------------------------------------------------------------------
 
-    def write_indexes(self, earlier: _Earlier | None) -> None:
-        """Write the lists, the indexes and, last, the manifest."""
+    def _prepare_lists(self) -> None:
+        """Write what takes time of the lists and of the indexes, not yet in its place."""
         for one in self._collections:
-            self._write(collection_path(one.digest), self._members(one))
+            self._prepare(collection_path(one.digest), self._members(one))
+        self._sequences_digest = self._prepare(SEQUENCES, self._sequences())
+
+    def publish(self, earlier: _Earlier | None) -> None:
+        """Have the lists, the indexes and, last, the manifest in their place."""
+        for one in self._collections:
+            self._finish(self._prepared.pop(collection_path(one.digest)))
         of_collections, of_sequences, aliases_digest = self._write_aliases()
         fhr_digest = self._write_fhr()
-        sequences_digest = self._write(SEQUENCES, self._sequences())
-        collections_digest = self._write(
-            COLLECTIONS,
-            iter(
-                [
-                    COLLECTION_ROW,
-                    *(collection_line(one.digests, one.n_members) for one in self._collections),
-                ]
-            ),
-        )
+        self._finish(self._prepared.pop(SEQUENCES))
+        rows = [collection_line(one.digests, one.n_members) for one in self._collections]
+        collections_digest = self._prepare(COLLECTIONS, iter([COLLECTION_ROW, *rows]))
+        self._finish(self._prepared.pop(COLLECTIONS))
         now = datetime.now(timezone.utc).isoformat(timespec="microseconds")
         manifest = StoreManifest(
             mode=self._mode,
@@ -418,7 +432,7 @@ class _Export:
             sequence_alias_namespaces=tuple(of_sequences),
             collection_alias_namespaces=tuple(of_collections),
             collections_digest=collections_digest,
-            sequences_digest=sequences_digest,
+            sequences_digest=self._sequences_digest,
             aliases_digest=aliases_digest,
             fhr_digest=fhr_digest,
             logical_sequence_bytes=self._report.payload_bytes,
@@ -462,7 +476,7 @@ class _Export:
         if "\t" in description:
             description = description.replace("\t", " ")
             self._report.changed_descriptions += 1
-        label = self._label(letters, length).label
+        label = alphabet_of(letters, length, packed=self._mode is Mode.ENCODED).label
         return f"{name}\t{length}\t{label}\t{digest}\t{md5.hex()}\t{description}\n"
 
     def _write_aliases(self) -> tuple[list[str], list[str], str | None]:
@@ -536,22 +550,24 @@ class _Export:
         self._report.left_out.append(f"alias {namespace}:{alias} begins with '#'")
         return False
 
-    def _write(self, path: str, lines: Iterator[str]) -> str:
-        """Write a file of lines; durable on return. Returns its SHA-256."""
+    def _prepare(self, path: str, lines: Iterator[str]) -> str:
+        """Write a file of lines that will be at a path. Returns its SHA-256."""
         sha256 = hashlib.sha256()
-        unfinished = self._temporary / "unfinished"
+        unfinished = self._temporary / str(next(self._numbers))
         with open(unfinished, "wb") as file:
             for line in lines:
                 _put(file, sha256, line.encode("utf-8"))
-        self._finish(unfinished, path)
+        self._prepared[path] = (unfinished, path)
         return sha256.hexdigest()
 
     def _publish(self, path: str, data: bytes) -> None:
         unfinished = self._temporary / "unfinished"
         unfinished.write_bytes(data)
-        self._finish(unfinished, path)
+        self._finish((unfinished, path))
 
-    def _finish(self, unfinished: Path, path: str) -> None:
+    def _finish(self, prepared: tuple[Path, str]) -> None:
+        """Have a file in its place; durable on return."""
+        unfinished, path = prepared
         final = self._directory / path
         durable.make_directory(final.parent)
         durable.fsync(unfinished)

@@ -21,8 +21,11 @@ _OPEN = 128
 #: Directories of payloads that are remembered: two characters of base64.
 _DIRECTORIES = 5000
 
-#: An index of a hundred million sequences.
-MAX_INDEX = 16 << 30
+#: An index of a hundred million sequences; and one that is held in memory, of ten million.
+MAX_INDEX, _MAX_IN_MEMORY = 16 << 30, 2 << 30
+
+#: Bytes that are read by one call; the system reads no more than 2 GiB.
+_MOST = 1 << 30
 
 #: A part of a payload at most that is kept on disk.
 _KEPT_PART = 1 << 20
@@ -74,7 +77,11 @@ class LocalFiles:
         fd = self.source.open(path)
         try:
             size = os.fstat(fd).st_size
+            if size > MAX_INDEX:
+                raise SourceError(f"{self.source.address}/{path} has {size:,} bytes")
             data = mmap.mmap(fd, size, access=mmap.ACCESS_READ) if size else b""
+        except (OSError, ValueError, OverflowError) as error:
+            raise SourceError(f"{self.source.address}/{path}: {error}") from None
         finally:
             os.close(fd)
         _require(data, sha256, f"{self.source.address}/{path}")
@@ -88,7 +95,7 @@ class LocalFiles:
         """
         with self._lock:
             fd, found = self._opened(path)
-            data = os.pread(fd, end - start, start) if found == size else b""
+            data = self._bytes(fd, path, start, end) if found == size else b""
         if found != size:
             self.forget(path)
             raise Corrupt(
@@ -98,6 +105,18 @@ class LocalFiles:
         if len(data) != end - start:
             raise SourceError(f"{self.source.address}/{path} ends before byte {end:,}")
         return data
+
+    def _bytes(self, fd: int, path: str, start: int, end: int) -> bytes:
+        parts = []
+        try:
+            while start < end and (part := os.pread(fd, min(end - start, _MOST), start)):
+                parts.append(part)
+                start += len(part)
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        except OSError as error:
+            raise SourceError(f"{self.source.address}/{path}: {error.strerror}") from None
+        except MemoryError:
+            raise SourceError(f"{self.source.address}/{path} is too large for memory") from None
 
     def _opened(self, path: str) -> tuple[int, int]:
         known = self._open.get(path)
@@ -118,11 +137,11 @@ class LocalFiles:
             if known is not None:
                 os.close(known[0])
 
-    def whole(self, path: str, size: int, _digest: str) -> bytes:
+    def whole(self, path: str, size: int, _name: str) -> bytes:
         """A file as a whole."""
         return self.part(path, 0, size, size)
 
-    def keep(self, digest: str, payload: bytes) -> None:
+    def keep(self, _name: str, _payload: bytes) -> None:
         """Nothing: it is here."""
 
     @contextmanager
@@ -140,6 +159,8 @@ class LocalFiles:
                 found = [one.name for one in entries if one.is_file(follow_symlinks=False)]
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise SourceError(f"{self.source.path / directory}: {error.strerror}") from None
         return sorted(name for name in found if name.endswith(suffix))
 
     def close(self) -> None:
@@ -173,7 +194,7 @@ class RemoteFiles:
         where = f"{self.source.address}/{path}"
         data = None if key is None else self._cache.get(key)
         if data is None:
-            data = persistently(lambda: self.source.read(path, MAX_INDEX))
+            data = persistently(lambda: self.source.read(path, _MAX_IN_MEMORY))
             _require(data, sha256, where)
             if key is not None:
                 self._cache.put(key, data)
@@ -200,9 +221,13 @@ class RemoteFiles:
                 self._cache.put(key, data)
         return data
 
-    def whole(self, path: str, size: int, digest: str) -> bytes:
-        """A file as a whole; the caller checks it, and has it kept."""
-        data = self._cache.get(_key_of(digest, size))
+    def whole(self, path: str, size: int, name: str) -> bytes:
+        """A file as a whole; the caller checks it, and has it kept.
+
+        Args:
+            name: What to keep it as.
+        """
+        data = self._cache.get(_key_of(name, size))
         return data if data is not None else persistently(lambda: self._read(path, size))
 
     def _read(self, path: str, size: int) -> bytes:
@@ -213,9 +238,9 @@ class RemoteFiles:
             raise SourceError(f"{where} has {len(data):,} bytes instead of {size:,}")
         return data
 
-    def keep(self, digest: str, payload: bytes) -> None:
+    def keep(self, name: str, payload: bytes) -> None:
         """Keep a payload that was checked."""
-        self._cache.put(_key_of(digest, len(payload)), payload)
+        self._cache.put(_key_of(name, len(payload)), payload)
 
     def forget(self, path: str) -> None:
         """Nothing is open."""
@@ -238,8 +263,8 @@ class RemoteFiles:
 Files = LocalFiles | RemoteFiles
 
 
-def _key_of(digest: str, size: int) -> bytes:
-    return hashlib.sha256(f"payload {digest} {size}".encode()).digest()
+def _key_of(name: str, size: int) -> bytes:
+    return hashlib.sha256(f"payload {name} {size}".encode()).digest()
 
 
 def _require(data: bytes | mmap.mmap, sha256: str | None, where: str) -> None:

@@ -20,6 +20,9 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}\Z", re.ASCII)
 _PATH = re.compile(r"[A-Za-z0-9_.%-]+(/[A-Za-z0-9_.%-]+)*\Z", re.ASCII)
 _NUMBER = re.compile(r"\d{1,15}\Z", re.ASCII)
 
+#: Characters of a path, and of what is shown of something wrong.
+_MAX_PATH, _SHOWN = 1024, 60
+
 #: Residues of a sequence at most: the largest genomes have chromosomes of some 10^10.
 _LONGEST = 1 << 44
 
@@ -64,10 +67,10 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
                 "seqarchive"
             )
         if mode not in ("Raw", "Encoded"):
-            raise ValueError(f"the mode {mode!r} is not known here")
+            raise ValueError(f"the mode {_shown(mode)} is not known here")
         template = _path(found["seqdata_path_template"])
         if "%s" not in template.replace("%s2", "").replace("%s4", ""):
-            raise ValueError(f"the template {template!r} does not tell sequences apart")
+            raise ValueError(f"the template {_shown(template)} does not tell sequences apart")
         index = found.get("collection_index")
         logical = found.get("logical_sequence_bytes")
         if logical is not None and type(logical) is not int:
@@ -91,9 +94,23 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
 
 
 def _path(value: Any) -> str:
-    if not isinstance(value, str) or _PATH.match(value) is None or ".." in value.split("/"):
-        raise ValueError(f"{value!r} is no path in a store")
+    if (
+        not isinstance(value, str)
+        or len(value) > _MAX_PATH
+        or _PATH.match(value) is None
+        or ".." in value.split("/")
+    ):
+        raise ValueError(f"{_shown(value)} is no path in a store")
     return value
+
+
+def _shown(value: Any) -> str:
+    return repr(value)[:_SHOWN]
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text can be a digest, of a sequence or of a collection."""
+    return _DIGEST.match(text) is not None
 
 
 def _namespaces(value: Any) -> tuple[str, ...]:
@@ -101,8 +118,8 @@ def _namespaces(value: Any) -> tuple[str, ...]:
         raise ValueError("namespaces are a list of names")
     for name in value:
         if _NAMESPACE.match(name) is None:
-            raise ValueError(f"{name!r} is no namespace")
-    return tuple(value)
+            raise ValueError(f"{_shown(name)} is no namespace")
+    return tuple(dict.fromkeys(value))
 
 
 class Row(NamedTuple):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from ..errors import Corrupt, DigestMismatch, NotFound
+from ..errors import Corrupt, DigestMismatch, NotFound, SourceError
 from ..forks import ForkLock
 from ..identifiers import digest_text
 from ..sources.base import NoRanges
@@ -47,14 +49,13 @@ class Payloads:
             DigestMismatch: The sequence was read as a whole, and is another one.
             Corrupt: The payload is missing, or has another size.
         """
-        if start == end:
+        if start == end and row.length:
             return b""
-        known = self._known(row.digest)
+        known = self._known(row)
         if known is not None:
             return known[start:end]
         stored, size = self._stored(row)
-        is_whole = end - start == row.length
-        if size <= _SMALL or is_whole or _is_doubtful(row, stored):
+        if size <= _SMALL or end - start == row.length or _is_doubtful(row, stored):
             return self.whole(row)[start:end]
         first, last = stored.byte_range(start, end)
         try:
@@ -65,23 +66,36 @@ class Payloads:
             raise Corrupt(f"{error}, though the index of the store has it") from None
         return unpack(data, end - start, stored, start)
 
+    def are_checked(self, row: Row, start: int, end: int) -> bool:
+        """Whether the digest of a sequence is computed when these residues are asked for."""
+        stored, size = self._stored(row)
+        return size <= _SMALL or end - start == row.length or _is_doubtful(row, stored)
+
     def whole(self, row: Row) -> bytes:
         """All residues of a sequence; they are those of its digest."""
-        known = self._known(row.digest)
+        known = self._known(row)
         if known is not None:
             return known
+        if row.length > _longest_whole():
+            raise SourceError(
+                f"{self._where(row)} has {row.length:,} residues, more than fit into memory; read "
+                "it in pieces"
+            )
         stored, size = self._stored(row)
+        # Of another packing of the same sequence, some payloads have the same size.
+        name = f"{row.digest} {stored.label}"
         try:
-            payload = self._files.whole(self._path(row), size, row.digest)
+            payload = self._files.whole(self._path(row), size, name) if size else b""
         except NotFound as error:
             raise Corrupt(f"{error}, though the index of the store has it") from None
         residues = _recovered(unpack(payload, row.length, stored), row, stored)
         if residues is None:
+            self._files.forget(self._path(row))
             raise DigestMismatch(
                 f"{self._where(row)}: the residues are not those of SQ.{row.digest}"
                 + _reason(stored)
             )
-        self._files.keep(row.digest, payload)
+        self._files.keep(name, payload)
         self._keep(row.digest, residues)
         return residues
 
@@ -97,10 +111,13 @@ class Payloads:
             for at in range(0, len(residues), 1 << 20):
                 yield residues[at : at + (1 << 20)]
             return
-        sha512, left = hashlib.sha512(), row.length
+        sha512, left, n_bytes = hashlib.sha512(), row.length, 0
         try:
             with self._files.stream(self._path(row)) as chunks:
                 for piece in pieces(chunks):
+                    n_bytes += len(piece)
+                    if n_bytes > size:
+                        raise Corrupt(f"{self._where(row)} has more than {size:,} bytes")
                     n = min(left, len(piece) * 8 // stored.bits)
                     residues = unpack(piece, n, stored)
                     sha512.update(residues)
@@ -108,7 +125,7 @@ class Payloads:
                     yield residues
         except NotFound as error:
             raise Corrupt(f"{error}, though the index of the store has it") from None
-        if left or digest_text(sha512.digest()[:24]) != row.digest:
+        if n_bytes != size or digest_text(sha512.digest()[:24]) != row.digest:
             raise DigestMismatch(
                 f"{self._where(row)}: the residues are not those of SQ.{row.digest}"
             )
@@ -125,12 +142,14 @@ class Payloads:
     def _where(self, row: Row) -> str:
         return f"{self._files.source.address}/{self._path(row)}"
 
-    def _known(self, digest: str) -> bytes | None:
+    def _known(self, row: Row) -> bytes | None:
         with self._lock:
-            found = self._whole.get(digest)
+            found = self._whole.get(row.digest)
             if found is not None:
-                self._whole.move_to_end(digest)
-            return found
+                self._whole.move_to_end(row.digest)
+        if found is not None and len(found) != row.length:
+            raise Corrupt(f"SQ.{row.digest} has {len(found):,} residues, not {row.length:,}")
+        return found
 
     def _keep(self, digest: str, residues: bytes) -> None:
         if len(residues) > _IN_MEMORY:
@@ -141,6 +160,12 @@ class Payloads:
                 self._n_bytes += len(residues)
             while self._n_bytes > _IN_MEMORY:
                 self._n_bytes -= len(self._whole.popitem(last=False)[1])
+
+
+@functools.cache
+def _longest_whole() -> int:
+    """Residues that this machine can have in memory: packed, unpacked, and as a ``str``."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3
 
 
 def _is_doubtful(row: Row, stored: Alphabet) -> bool:

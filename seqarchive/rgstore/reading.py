@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from types import TracebackType
@@ -38,19 +39,19 @@ from ..identifiers import (
 )
 from ..remote.cache import DiskCache
 from ..seqcol.archived import ATTRIBUTES
-from ..seqcol.digests import CollectionHasher
 from ..sequences import ArchivedSequence
+from ..sources.base import Denied
 from ..sources.directory import DirectorySource
 from ..sources.opening import open_source
-from .collected import StoreCollection, StoreSequence, parsed
+from .collected import StoreCollection, StoreSequence, checked, parsed
 from .files import Files, LocalFiles, RemoteFiles
 from .layout import COLLECTIONS, MANIFEST, collection_path
 from .parsing import (
     CollectionRow,
     Manifest,
     Row,
+    is_digest,
     parse_collection_row,
-    parse_header,
     parse_manifest,
 )
 from .payloads import Payloads
@@ -64,6 +65,12 @@ _DIGEST, _MD5 = 3, 4
 
 #: Identifiers that are remembered.
 _REMEMBERED = 10_000
+
+#: Lists of collections that are kept open.
+_LOADED = 64
+
+#: Digests of files without which nobody can tell from a manifest whether they are the same.
+_TELLING = ("sequences", "collections")
 
 #: Names of digests that a store has.
 _COMPUTED = ("ga4gh", "md5", "sha512t24u", "trunc512", "VMC")
@@ -83,6 +90,7 @@ class _State:
         self.scanned: list[Table] = []  # what stands for an index of collections, if there is none
         self.located: dict[str, Row] = {}
         self.collections: dict[str, StoreCollection] = {}
+        self.loaded: deque[StoreCollection] = deque()
 
 
 class RefgetStore:
@@ -146,10 +154,11 @@ class RefgetStore:
         """Look whether somebody has written to the store. Returns whether it is another one now.
 
         A store in a directory is looked at when something is not found; over a network one has to
-        ask for it.
+        ask for it. One that does not say what its indexes are always is.
         """
         found = self._read()
-        if found.manifest == self._state.manifest:
+        tells = all(name in found.manifest.digests for name in _TELLING)
+        if tells and found.manifest == self._state.manifest:
             self._state.stamp = found.stamp
             return False
         self._state = found
@@ -162,6 +171,7 @@ class RefgetStore:
 
     def close(self) -> None:
         """Close what is open. The store opens it again when it is used again."""
+        self._state = _State(self._state.manifest, self._files, self._state.stamp)
         self._files.close()
 
     # --- indexes ------------------------------------------------------------------------------
@@ -217,13 +227,10 @@ class RefgetStore:
         """What an index of collections would have, from the lists themselves."""
         for name in files.names("collections", ".rgsi"):
             digest = name.removesuffix(".rgsi")
-            table = self.collection_table(digest)
-            hasher = CollectionHasher()
-            for line in table.lines():
-                row = parsed(line, table.where)
-                hasher.add(row.name, row.length, row.digest)
-            found = hasher.digests()
-            cells = [digest, str(hasher.n_members)]
+            if not is_digest(digest):
+                continue  # no list of ours
+            found, n_members, _ = checked(self.collection_table(digest), digest)
+            cells = [digest, str(n_members)]
             cells += [found.names, found.sequences, found.lengths, found.name_length_pairs]
             yield "\t".join([*cells, found.sorted_name_length_pairs, found.sorted_sequences]) + "\n"
 
@@ -231,24 +238,21 @@ class RefgetStore:
         """The list of a collection.
 
         Raises:
-            Corrupt: It is missing, or says that it is that of another one.
+            Corrupt: It is missing.
         """
         path = collection_path(digest)
         try:
             data = self._files.index(path, None)
         except NotFound as error:
             raise Corrupt(f"{error}, though the store has the collection") from None
-        where = f"{self.address}/{path}"
-        for line in bytes(data[: 1 << 16]).split(b"\n"):
-            if not line.startswith(b"##"):
-                break
-            try:
-                header = parse_header(line.decode("utf-8", "replace").rstrip("\r"))
-            except ValueError as error:
-                raise Corrupt(f"{where}: {error}") from None
-            if header is not None and header[0] == "seqcol" and header[1] != digest:
-                raise Corrupt(f"{where} says that it is the list of {header[1]}")
-        return Table(data, where)
+        return Table(data, f"{self.address}/{path}")
+
+    def loaded(self, collection: StoreCollection) -> None:
+        """Note that the list of a collection was read; there are not more than some at a time."""
+        loaded = self._state.loaded
+        loaded.append(collection)
+        if len(loaded) > _LOADED:
+            loaded.popleft().unload()
 
     # --- finding ------------------------------------------------------------------------------
 
@@ -403,6 +407,22 @@ class RefgetStore:
             raise BadInterval(f"SQ.{row.digest}: {error.message}") from None
         return self._state.payloads.residues(row, first, last).decode("latin-1")
 
+    def fetch_member(self, row: Row, start: int | None, end: int | None) -> str:
+        """Residues of a sequence whose row is from the list of a collection.
+
+        No digest is over lengths and alphabets there. Where that of the residues is not computed,
+        the index has to say the same.
+        """
+        first, last, _ = slice(start, end).indices(row.length)
+        if not self._state.payloads.are_checked(row, first, last):
+            known = self._row(row.digest)
+            if known is None or (known.length, known.alphabet) != (row.length, row.alphabet):
+                raise Corrupt(
+                    f"{self.address}: the list of a collection and the index disagree about "
+                    f"SQ.{row.digest}; run `seqarchive verify-rgstore`"
+                )
+        return self.fetch_row(row, start, end)
+
     def fetch_many(
         self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
     ) -> list[str]:
@@ -468,6 +488,11 @@ class RefgetStore:
             table = self._aliases_in(kind, name)
             for line in table.lines() if table is not None else ():
                 alias, _, digest = line.partition("\t")
+                if not is_digest(digest):
+                    raise Corrupt(
+                        f"{self.address}: {name}:{alias[:60]} means {digest[:60]!r}, which is no "
+                        "digest; run `seqarchive verify-rgstore`"
+                    )
                 if pattern is None or fnmatchcase(alias, pattern):
                     yield Alias(name, alias), Digest(digest)
 
@@ -597,10 +622,10 @@ class RefgetStore:
         ):
             try:
                 data = self._files.small(path, _MAX_FHR)
-            except NotFound:
+            except (NotFound, Denied):  # which many servers say of what they have not
                 continue
             try:
-                found = json.loads(data)
+                found = json.loads(data, parse_constant=_no_constant)
             except (ValueError, RecursionError):
                 found = None
             if not isinstance(found, dict):
@@ -647,6 +672,10 @@ class RefgetStore:
     def get_substring(self, identifier: str, start: int, end: int) -> str:
         """Residues ``[start, end)`` of a sequence, 0-based."""
         return self.fetch(identifier, start, end)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def _parsed_collection(line: str, where: str) -> CollectionRow:

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 #: Longer lines are none of ours.
 MAX_LINE = 1 << 20
 
-_STEP = 1 << 22
+#: Bytes that are counted at a time.
+_STEP = 1 << 18
+
+#: Where a line may begin that is none.
+_ODD = (b"\n\n", b"\n#", b"\n\r")
 
 
 class Table:
@@ -47,25 +51,37 @@ class Table:
 
     def __len__(self) -> int:
         if self._length is None:
-            self._length = (
-                sum(1 for _ in self.lines()) if len(self._data) < _STEP else self._count()
-            )
+            self._length = self._count()
         return self._length
 
     def _count(self) -> int:
-        n_lines, last = 0, b"\n"
-        for at in range(self._begin, len(self._data), _STEP):
-            part = last + self._data[at : at + _STEP]
-            n_lines += part.count(b"\n", 1) - part.count(b"\n#") - part.count(b"\n\n")
-            last = part[-1:]
-        return n_lines + (last != b"\n")
+        n_lines, at = 0, self._begin
+        while at < len(self._data):
+            end = self._end_of(min(at + _STEP, len(self._data))) + 1
+            part = self._data[at:end]
+            if part[:1] in b"#\r\n" or any(odd in part for odd in _ODD):
+                lines = (line.removesuffix(b"\r") for line in part.split(b"\n"))
+                n_lines += sum(1 for line in lines if _is_row(line))
+            else:
+                n_lines += part.count(b"\n") + (part[-1:] != b"\n")
+            at = end
+        return n_lines
+
+    def head(self) -> list[str]:
+        """The lines before the first of cells."""
+        text = bytes(self._data[: self._begin]).decode("utf-8", "replace")
+        return [line.removesuffix("\r") for line in text.split("\n")]
 
     def _end_of(self, begin: int) -> int:
-        end = self._data.find(b"\n", begin)
-        end = len(self._data) if end < 0 else end
-        if end - begin > MAX_LINE:
-            raise Corrupt(f"{self.where} has a line of {end - begin:,} bytes")
-        return end
+        end = self._data.find(b"\n", begin, begin + MAX_LINE + 1)
+        if end >= 0:
+            return end
+        if len(self._data) - begin > MAX_LINE:
+            raise self._endless()
+        return len(self._data)
+
+    def _endless(self) -> Corrupt:
+        return Corrupt(f"{self.where} has a line of more than {MAX_LINE:,} bytes")
 
     def _line(self, begin: int, end: int) -> bytes:
         return bytes(self._data[begin:end]).removesuffix(b"\r")
@@ -76,15 +92,16 @@ class Table:
         except UnicodeDecodeError:
             raise Corrupt(f"{self.where} has a line that is not UTF-8") from None
 
-    def _offsets(self) -> Iterator[tuple[int, bytes]]:
-        """Where each line begins, and what is in it."""
+    def _all(self) -> Iterator[tuple[int, bytes]]:
+        """Where each line begins, and what is in it; also those that are none."""
         begin = self._begin
         while begin < len(self._data):
             end = self._end_of(begin)
-            line = self._line(begin, end)
-            if line and not line.startswith(b"#"):
-                yield begin, line
+            yield begin, self._line(begin, end)
             begin = end + 1
+
+    def _offsets(self) -> Iterator[tuple[int, bytes]]:
+        return (found for found in self._all() if _is_row(found[1]))
 
     def lines(self) -> Iterator[str]:
         """All lines, in the order of the file.
@@ -98,7 +115,7 @@ class Table:
 
     def find(self, key: str) -> str | None:
         """The line with a key, whatever order they are in."""
-        wanted = key.encode("utf-8", "surrogateescape")
+        wanted = key.encode("utf-8", "surrogatepass")
         line = self._halve(wanted)
         if line is None and not self._sorted():
             line = self._hash_of(self._column).find(wanted)
@@ -106,7 +123,7 @@ class Table:
 
     def find_by(self, column: int, text: str) -> str | None:
         """The first line that has a text in another column."""
-        line = self._hash_of(column).find(text.encode("utf-8", "surrogateescape"))
+        line = self._hash_of(column).find(text.encode("utf-8", "surrogatepass"))
         return None if line is None else self._text(line)
 
     def _hash_of(self, column: int) -> _Hashed:
@@ -116,13 +133,15 @@ class Table:
         return found
 
     def _sorted(self) -> bool:
-        """Whether the lines are in the order of their keys; known after one look at all."""
+        """Whether the lines are in the order of their keys, and nothing is between them; known
+        after one look at all.
+        """
         if self._is_sorted is None:
             last = b""
             self._is_sorted = True
-            for _, line in self._offsets():
+            for _, line in self._all():
                 key = cell(line, self._column)
-                if key is None or key < last:
+                if key is None or not _is_row(line) or key < last:
                     self._is_sorted = False
                     break
                 last = key
@@ -132,11 +151,15 @@ class Table:
         low, high = self._begin, len(self._data)
         while low < high:
             middle = (low + high) // 2
-            begin = max(self._data.rfind(b"\n", low, middle) + 1, low)
+            lowest = max(low, middle - MAX_LINE - 1)
+            before = self._data.rfind(b"\n", lowest, middle)
+            if before < 0 and lowest > low:
+                raise self._endless()
+            begin = low if before < 0 else before + 1
             end = self._end_of(begin)
             line = self._line(begin, end)
             found = cell(line, self._column)
-            if found is None or line.startswith(b"#"):
+            if found is None or not _is_row(line):
                 return None  # no sorted line, so that there is nothing to conclude
             if found == key:
                 return line
@@ -185,6 +208,10 @@ class _Hashed:
                 return line
             at += 1
         return None
+
+
+def _is_row(line: bytes) -> bool:
+    return bool(line) and not line.startswith(b"#")
 
 
 def cell(line: bytes, column: int) -> bytes | None:
