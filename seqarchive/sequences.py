@@ -6,6 +6,7 @@ import operator
 from collections.abc import Iterator, Sequence
 from typing import Protocol, SupportsIndex, overload
 
+from .errors import SeqArchiveError
 from .identifiers import Alias, Digest
 
 
@@ -129,8 +130,11 @@ class ArchivedSequence(Sequence[str]):
         return hash(self.digest)
 
     def __repr__(self) -> str:
-        shown = self[:20] + ("..." if self._length > 20 else "")
-        return f"<{self.identifier}, {self._length} residues, {shown!r}>"
+        try:
+            shown = repr(self[:20] + ("..." if self._length > 20 else ""))
+        except SeqArchiveError as error:  # of a traceback, say, that tells of this very damage
+            shown = type(error).__name__
+        return f"<{self.identifier}, {self._length} residues, {shown}>"
 
     def reverse_complement(self) -> str:
         """The reverse complement (IUPAC codes; RNA if there is U and no T)."""
