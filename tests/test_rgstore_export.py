@@ -18,11 +18,14 @@ from gtars.refget import RefgetStore
 from helpers import parse_fasta, sha512t24u, write_fasta
 from hypothesis import given
 from hypothesis import strategies as st
+from servers import serving_s3
 
 import seqarchive
+from seqarchive import SourceError
 from seqarchive.durable import WriterLock
 from seqarchive.letters import letters_of
 from seqarchive.rgstore.alphabets import ALIGNED, Alphabet, alphabet_of, pack
+from seqarchive.sources.s3 import S3Source
 
 #: Letters of each label that every version of gtars unpacks unchanged.
 _SAFE = {
@@ -281,7 +284,7 @@ def test_what_is_something_else_is_left_alone(
     place = tmp_path / "place"
     place.mkdir()
     (place / name).write_text(text)
-    assert cli("export-rgstore", place).code == 4
+    assert cli("export-rgstore", place).code in (4, 10)
     assert [path.name for path in place.iterdir()] == [name]
     assert (place / name).read_text() == text
 
@@ -340,3 +343,91 @@ def test_killed_and_started_again_it_is_complete(
 def test_two_at_once_the_second_is_told(filled: Path, cli: Cli) -> None:
     with WriterLock(filled / ".rgstore.lock"):
         assert cli("export-rgstore").code == 7
+
+
+# --- into a bucket ------------------------------------------------------------------------------
+
+
+def _files(directory: Path) -> dict[str, bytes]:
+    """All files of a store; the manifest without its times."""
+    found = {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+    manifest = json.loads(found["rgstore.json"])
+    del manifest["modified"], manifest["created_at"]
+    return {**found, "rgstore.json": json.dumps(manifest).encode()}
+
+
+@pytest.mark.parametrize("prefix", ["", "/deep/er"])
+def test_a_bucket_gets_what_a_directory_gets_and_only_what_is_new(
+    filled: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    monkeypatch.setenv("SEQARCHIVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("RCLONE_DIR_CACHE_TIME", "1ms")
+    with serving_s3(tmp_path / "s3") as bucket:
+        for name, value in bucket.environment.items():
+            monkeypatch.setenv(name, value)
+        address = bucket.url("store") + prefix
+        there = Path(f"{tmp_path}/s3/store{prefix}")
+        first = _export(cli, address)
+        _export(cli, tmp_path / "local")
+        assert _files(there) == _files(tmp_path / "local")
+        assert first["payloads_written"] == first["sequences"]
+        created = json.loads((there / "rgstore.json").read_text())["created_at"]
+        with seqarchive.connect(filled) as archive:
+            archive["lab:more"] = "GGGGCCCC"
+            archive["odd:x"] = "GGGGCCCC"
+        again = _export(cli, address)
+        assert (again["payloads_written"], again["payloads_there"]) == (1, first["sequences"])
+        assert json.loads((there / "rgstore.json").read_text())["created_at"] == created
+        _export(cli, tmp_path / "local")
+        assert _files(there) == _files(tmp_path / "local")
+        assert cli("verify-rgstore", "--full", address).code == 0
+        assert cli("alias", "retire", "odd:x").code == 0
+        with seqarchive.connect(filled) as archive:
+            collection = archive.collections()[1].digest
+        pruned = _export(cli, address, "--prune", "--collection", collection)
+        assert pruned["pruned"] > 5
+        assert not (there / "aliases" / "sequences" / "odd.tsv").exists()
+        _export(cli, tmp_path / "local", "--prune", "--collection", collection)
+        assert _files(there) == _files(tmp_path / "local")
+        with seqarchive.connect(address) as store:
+            assert store.collection(collection).digest == collection
+        assert cli("export-rgstore", "--mode", "raw", address).code == 4
+        (there / "rgstore.json").unlink()
+        (there / "notes.txt").write_text("mine")
+        done = cli("export-rgstore", address)
+        assert (done.code, "is no RefgetStore" in done.err) == (4, True)
+
+
+def test_a_bucket_that_fails_in_the_middle_has_no_manifest_and_is_completed(
+    filled: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RCLONE_DIR_CACHE_TIME", "1ms")
+    with serving_s3(tmp_path / "s3") as bucket:
+        for name, value in bucket.environment.items():
+            monkeypatch.setenv(name, value)
+        address = bucket.url("store")
+        put = S3Source.put_file
+
+        def fail(self: S3Source, path: str, file: str, sha256: str) -> None:
+            if path == "sequences.rgsi":
+                raise SourceError("the bucket has gone")
+            put(self, path, file, sha256)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(S3Source, "put_file", fail)
+            assert cli("export-rgstore", address).code == 9
+        there = tmp_path / "s3" / "store"
+        assert not (there / "rgstore.json").exists()
+        assert len(list(there.glob("sequences/*/*.seq"))) == 14
+        assert _export(cli, address)["payloads_written"] == 0
+        assert cli("verify-rgstore", "--full", address).code == 0
+
+
+def test_an_address_that_is_no_bucket_is_refused(filled: Path, cli: Cli) -> None:
+    done = cli("export-rgstore", "https://127.0.0.1:1/x")
+    assert done.code == 9
+    assert "bucket" in done.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import click
 
@@ -23,29 +22,25 @@ from . import Settings, command, counted, megabytes, print_json, progress_bar, w
 @click.option(
     "--collection",
     "collections",
-    metavar="DIGEST",
+    metavar="ID",
     multiple=True,
     help="Only this one and what the store has already; several times for several.",
 )
 @click.option("--skip-names", is_flag=True, help="Leave out collections that a store cannot have.")
 @click.option("--prune", is_flag=True, help="Drop what is there and is not asked for.")
-@click.argument(
-    "destination",
-    metavar="[DEST]",
-    required=False,
-    type=click.Path(path_type=Path, file_okay=False),
-)
+@click.argument("destination", metavar="[DEST]", required=False)
 def command_(
     settings: Settings,
     mode: str,
     collections: Sequence[str],
     skip_names: bool,
     prune: bool,
-    destination: Path | None,
+    destination: str | None,
 ) -> None:
     """Write the archive as a RefgetStore, which gtars, refget and refgenie read.
 
-    DEST is ROOT/rgstore if it is not given. Run again, it writes what is new.
+    DEST is a directory (ROOT/rgstore if it is not given) or s3://bucket/prefix. Run again, it
+    writes what is new.
     """
     instance = settings.existing_place()
     with progress_bar(settings, "exporting", None, "residues") as progress:

@@ -8,12 +8,11 @@ completed by the next.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import count, groupby
@@ -23,7 +22,7 @@ from typing import IO, Any
 
 from .. import durable
 from ..database import Database
-from ..errors import BadInput, Conflict, SeqArchiveError
+from ..errors import BadInput, Conflict
 from ..identifiers import digest_bytes, digest_text
 from ..instances import Instance
 from ..records import first_word
@@ -33,6 +32,7 @@ from ..seqcol.archived import (
     collection_of,
     collections_of,
 )
+from ..sources import directory_at, is_remote
 from ..workers import Worker, Workers
 from .alphabets import alphabet_of
 from .layout import (
@@ -41,7 +41,6 @@ from .layout import (
     MANIFEST,
     ROW,
     SEQUENCES,
-    VERSION,
     Mode,
     StoreManifest,
     aliases_path,
@@ -50,8 +49,10 @@ from .layout import (
     collection_path,
     fhr_path,
     fhr_text,
+    payload_path,
 )
 from .payload_writing import PayloadRow, PayloadWriter, Written, raise_error
+from .places import DirectoryPlace, Earlier, Place, bucket_place
 
 Progress = Callable[[int], None]
 
@@ -97,7 +98,7 @@ class StoreReport:
 
 def export_rgstore(
     instance: Instance,
-    directory: Path,
+    destination: Path | str,
     *,
     mode: Mode = Mode.ENCODED,
     collections: Sequence[str] = (),
@@ -108,8 +109,9 @@ def export_rgstore(
     """Write a RefgetStore, or bring one that was written before up to date.
 
     Args:
-        collections: Digests; all collections, and all sequences, if there are none. Those that
-            the store has already stay.
+        destination: A directory, or ``s3://bucket/prefix``.
+        collections: Digests or aliases; all collections, and all sequences, if there are none.
+            Those that the store has already stay.
         skip_names: Leave out collections with names that the format cannot carry, and report
             them, instead of failing.
         prune: Drop what is in the store and is not asked for.
@@ -118,20 +120,25 @@ def export_rgstore(
     Raises:
         NotFound: No such collection. BadInput: A name that cannot be; see ``skip_names``.
         Conflict: There is another store, or something else. Locked: Another export writes there.
-        DigestMismatch, Corrupt: Residues of the archive are damaged.
+        DigestMismatch, Corrupt: Residues of the archive are damaged. SourceError: The bucket.
     """
     started = time.monotonic()
     instance.require()
-    earlier = _earlier(directory, mode)
-    durable.make_directory(directory)
-    _require_case(directory)
-    writer = PayloadWriter(instance, directory, mode, None)
-    # Before the lock and the databases, none of which a fork may hold.
-    with (
-        Workers((writer.write,), _PROCESSES if _is_much(instance) else 0) as workers,
-        durable.WriterLock(directory.parent / f".{directory.name}.lock") as lock,
-        closing(writer),
-    ):
+    with ExitStack() as stack:
+        place: Place
+        if isinstance(destination, str) and is_remote(destination):
+            place = stack.enter_context(bucket_place(destination))
+        else:
+            place = DirectoryPlace(directory_at(destination))
+        earlier = place.earlier(mode)
+        directory = place.directory
+        durable.make_directory(directory)
+        writer = stack.enter_context(closing(PayloadWriter(instance, directory, mode, place.there)))
+        # Before the lock and the databases, none of which a fork may hold.
+        workers = stack.enter_context(
+            Workers((writer.write,), _PROCESSES if _is_much(instance) else 0)
+        )
+        lock = stack.enter_context(durable.WriterLock(directory.parent / f".{directory.name}.lock"))
         lock.declare(None)
         temporary = directory.parent / f".{directory.name}.tmp"
         durable.remove_directory(temporary)
@@ -141,14 +148,14 @@ def export_rgstore(
             source = temporary / "source.sqlite3"
             with closing(Database.of(instance)) as database:
                 database.copy_into(source)
-        report = StoreReport(str(directory), mode.value)
+        report = StoreReport(place.address, mode.value)
         with closing(Database(source, frozen=True)) as database:
-            export = _Export(directory, temporary, database, report=report, mode=mode)
+            export = _Export(place, temporary, database, report=report, mode=mode)
             export.choose(collections, earlier, skip_names=skip_names, prune=prune)
             export.write_payloads(writer, workers, earlier, progress)
             export.publish(earlier)
-            if prune:
-                export.prune()
+            place.send(lambda _n: None)
+            export.remove_unwanted(prune=prune)
         durable.remove_directory(temporary)
         lock.clear()
     report.seconds = round(time.monotonic() - started, 3)
@@ -163,82 +170,20 @@ def _is_much(instance: Instance) -> bool:
     return bool(n_residues >= _MUCH)
 
 
-@dataclass(frozen=True, slots=True)
-class _Earlier:
-    """What the store had."""
-
-    created_at: str
-    collections: frozenset[str]
-    sequences: frozenset[str]
-
-
-def _earlier(directory: Path, mode: Mode) -> _Earlier | None:
-    """The store that is there, if it can be added to."""
-    try:
-        document = json.loads((directory / MANIFEST).read_bytes())
-        version, found_mode = document["version"], document["mode"]
-        created_at = str(document["created_at"])
-    except FileNotFoundError:
-        # What an export that was killed has left, and gtars where nothing was added.
-        known = {"sequences", "collections", "aliases", "fhr", SEQUENCES, COLLECTIONS, ".Case"}
-        if directory.is_dir() and {path.name for path in directory.iterdir()} - known:
-            raise Conflict(f"{directory} is no RefgetStore; choose another place") from None
-        return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise Conflict(f"{directory / MANIFEST} cannot be read; choose another place") from None
-    if version != VERSION or found_mode != mode.value:
-        raise Conflict(
-            f"{directory} is a store of version {version} in the mode {found_mode!r}, not "
-            f"{mode.value!r}; choose another place, or --mode"
-        )
-    return _Earlier(
-        created_at,
-        frozenset(_cells(directory / COLLECTIONS, 0)),
-        frozenset(_cells(directory / SEQUENCES, 3)),
-    )
-
-
-def _cells(path: Path, column: int) -> Iterator[str]:
-    """A column of an index, as far as there is one."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            for line in file:
-                cells = line.rstrip("\n").split("\t")
-                if not line.startswith("#") and len(cells) > column:
-                    yield cells[column]
-    except FileNotFoundError:
-        return
-    except (OSError, UnicodeDecodeError):
-        raise Conflict(f"{path} cannot be read; choose another place") from None
-
-
-def _require_case(directory: Path) -> None:
-    """Raise where two names that differ by case are one: digests are such names."""
-    probe = directory / ".Case"
-    probe.touch()
-    try:
-        if probe.with_name(".cASE").exists():
-            raise SeqArchiveError(
-                f"{directory} is on a file system that takes 'A' and 'a' for one; a RefgetStore "
-                "cannot be there"
-            )
-    finally:
-        durable.remove(probe)
-
-
 class _Export:
     """One export under way."""
 
     def __init__(
         self,
-        directory: Path,
+        place: Place,
         temporary: Path,
         database: Database,
         *,
         report: StoreReport,
         mode: Mode,
     ) -> None:
-        self._directory = directory
+        self._place = place
+        self._directory = place.directory
         self._temporary = temporary
         self._database = database
         self._report = report
@@ -254,7 +199,7 @@ class _Export:
     def choose(
         self,
         wanted: Sequence[str],
-        earlier: _Earlier | None,
+        earlier: Earlier | None,
         *,
         skip_names: bool,
         prune: bool,
@@ -270,8 +215,8 @@ class _Export:
             foreign = earlier.collections - every.keys()
             if foreign:
                 raise Conflict(
-                    f"{self._directory} has {len(foreign):,} collections that the archive lacks "
-                    f"({min(foreign)}); --prune drops them"
+                    f"{self._place.address} has {len(foreign):,} collections that the archive "
+                    f"lacks ({min(foreign)}); --prune drops them"
                 )
             chosen |= {
                 one.digest: one for one in every.values() if one.digest in earlier.collections
@@ -301,7 +246,7 @@ class _Export:
         (self._report.sequences,) = execute("SELECT count(*) FROM temp.wanted").fetchone()
         self._report.collections = len(self._collections)
 
-    def _keep_sequences(self, earlier: _Earlier) -> None:
+    def _keep_sequences(self, earlier: Earlier) -> None:
         execute = self._database.connection.execute
         for digest in earlier.sequences:
             if execute("SELECT 1 FROM temp.wanted WHERE digest = ?", (digest,)).fetchone():
@@ -317,8 +262,8 @@ class _Export:
             ).rowcount
             if not n_kept:
                 raise Conflict(
-                    f"{self._directory} has sequences that the archive lacks ({digest}); --prune "
-                    "drops them"
+                    f"{self._place.address} has sequences that the archive lacks ({digest}); "
+                    "--prune drops them"
                 )
 
     def _can_be(self, collection: ArchivedCollection, skip: bool) -> bool:
@@ -341,7 +286,7 @@ class _Export:
         self,
         writer: PayloadWriter,
         workers: list[Worker],
-        earlier: _Earlier | None,
+        earlier: Earlier | None,
         progress: Progress,
     ) -> None:
         """Have every payload there, read in the order in which the shards have the residues."""
@@ -382,7 +327,7 @@ class _Export:
             for one in waiting:
                 self._take(one.result(), progress)
 
-    def _portions(self, earlier: _Earlier | None) -> Iterator[list[tuple[Any, ...]]]:
+    def _portions(self, earlier: Earlier | None) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of ``PayloadRow``, some at a time."""
         trusted = frozenset() if earlier is None else earlier.sequences
         some: list[tuple[Any, ...]] = []
@@ -414,7 +359,7 @@ class _Export:
             self._prepare(collection_path(one.digest), self._members(one))
         self._sequences_digest = self._prepare(SEQUENCES, self._sequences())
 
-    def publish(self, earlier: _Earlier | None) -> None:
+    def publish(self, earlier: Earlier | None) -> None:
         """Have the lists, the indexes and, last, the manifest in their place."""
         for one in self._collections:
             self._finish(self._prepared.pop(collection_path(one.digest)))
@@ -438,13 +383,6 @@ class _Export:
             logical_sequence_bytes=self._report.payload_bytes,
         )
         self._publish(MANIFEST, manifest.to_bytes())
-        for path in sorted(self._said_earlier() - self._said):
-            durable.remove(self._directory / path)
-
-    def _said_earlier(self) -> set[str]:
-        """The files of aliases and of FHR that are in the store."""
-        found = [*self._directory.glob("aliases/*/*.tsv"), *self._directory.glob("fhr/*.fhr.json")]
-        return {path.relative_to(self._directory).as_posix() for path in found}
 
     def _members(self, collection: ArchivedCollection) -> Iterator[str]:
         yield collection_head(collection.digests)
@@ -575,19 +513,28 @@ class _Export:
 
     # --- what is not wanted any more ------------------------------------------------------------
 
-    def prune(self) -> None:
-        """Remove files that no index names; after the manifest, which no longer needs them."""
-        wanted = {collection_path(one.digest) for one in self._collections}
-        execute = self._database.connection.execute
-        for path in sorted(self._directory.glob("collections/*.rgsi")):
-            if f"collections/{path.name}" not in wanted:
-                durable.remove(path)
+    def remove_unwanted(self, *, prune: bool) -> None:
+        """Remove files of aliases and FHR that hold no more and, if asked, all that no index names;
+        after the manifest, which no longer needs them."""
+        lists = {collection_path(one.digest) for one in self._collections}
+        for path in list(self._place.paths()):
+            kind, _, name = path.partition("/")
+            if kind in ("aliases", "fhr"):
+                if path not in self._said:
+                    self._place.remove(path)
+            elif prune and (
+                (kind == "collections" and path not in lists)
+                or (kind == "sequences" and name and not self._is_wanted(path))
+            ):
+                self._place.remove(path)
                 self._report.pruned += 1
-        for path in sorted(self._directory.glob("sequences/*/*.seq")):
-            if not execute("SELECT 1 FROM temp.wanted WHERE digest = ?", (path.stem,)).fetchone():
-                durable.remove(path)
-                durable.remove_empty_directories(path.parent, self._directory)
-                self._report.pruned += 1
+
+    def _is_wanted(self, path: str) -> bool:
+        digest = path.rpartition("/")[2].removesuffix(".seq")
+        found = self._database.connection.execute(
+            "SELECT 1 FROM temp.wanted WHERE digest = ?", (digest,)
+        ).fetchone()
+        return found is not None and path == payload_path(digest)
 
 
 def _put(file: IO[bytes], sha256: Any, data: bytes) -> None:

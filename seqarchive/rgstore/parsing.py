@@ -40,6 +40,7 @@ class Manifest(NamedTuple):
     """Of index files, SHA-256: those of ``collections``, ``sequences``, ``aliases``, ``fhr`` that
     it has."""
     logical_bytes: int | None
+    created_at: str
 
     def payload(self, digest: str) -> str:
         """The path of a payload."""
@@ -88,6 +89,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
                 if found.get(f"{name}_digest") is not None
             },
             logical,
+            str(found["created_at"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Corrupt(f"{where}: {error or 'not a manifest'}") from None

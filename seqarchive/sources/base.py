@@ -92,6 +92,12 @@ class Destination(Source, Protocol):
     def size_of(self, path: str) -> int | None:
         """Bytes of a file; None if it is not there."""
 
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """All files with their sizes."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it is there."""
+
 
 T = TypeVar("T")
 

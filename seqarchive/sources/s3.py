@@ -202,6 +202,22 @@ class S3Source:
         found = self._head(path)
         return None if found is None else int(found["ContentLength"])
 
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """All objects below the prefix, with their sizes."""
+        prefix = f"{self._prefix}/" if self._prefix else ""
+        with self._asking("") as client:
+            pages = client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=prefix
+            )
+            for page in pages:
+                for one in page.get("Contents", ()):
+                    yield one["Key"].removeprefix(prefix), one["Size"]
+
+    def remove(self, path: str) -> None:
+        """Remove an object, if it is there."""
+        with self._asking(path) as client:
+            client.delete_object(Bucket=self._bucket, Key=self._key(path))
+
     def _head(self, path: str) -> Any:
         try:
             with self._asking(path) as client:
