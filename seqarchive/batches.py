@@ -445,8 +445,13 @@ class Batch:
         n_records: int,
         source_id: int,
         collection_id: int | None = None,
+        line_bases: int | None = None,
     ) -> None:
-        """Record a file that was read. The same bytes as an earlier source share its records."""
+        """Record a file that was read. The same bytes as an earlier source share its records.
+
+        Args:
+            line_bases: Residues of a line; 0 if each record has one; None if lines differ.
+        """
         earlier = self.connection.execute(
             "SELECT id FROM sources o WHERE sha256 = ? AND records_of IS NULL AND n_records = ?"
             # All of them: some may have been reclaimed.
@@ -455,8 +460,13 @@ class Batch:
         ).fetchone()
         if earlier is not None:
             self.connection.execute("DELETE FROM records WHERE source_id = ?", (source_id,))
+            # The same bytes have the same letters in lower case, if these were kept.
+            self.connection.execute(
+                "UPDATE OR REPLACE masks SET source_id = ? WHERE source_id = ?",
+                (*earlier, source_id),
+            )
         self.connection.execute(
-            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sources VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 source_id,
                 self.id,
@@ -468,6 +478,7 @@ class Batch:
                 n_records,
                 None if earlier is None else earlier[0],
                 collection_id,
+                line_bases,
             ),
         )
 
@@ -493,6 +504,38 @@ class Batch:
             (*map(digest_bytes, digests), n_members, n_residues, source_id, self.id),
         )
         return int(added.lastrowid or 0)
+
+    def show_collection_as(self, collection_id: int, source_id: int) -> None:
+        """Have a collection given back as a file of it has it: one whose lower case is kept, if
+        that of the first was not."""
+        (shown,) = self.connection.execute(
+            "SELECT source_id FROM collections WHERE id = ?", (collection_id,)
+        ).fetchone()
+        (own,) = self.connection.execute(
+            "SELECT coalesce(records_of, id) FROM sources WHERE id = ?", (source_id,)
+        ).fetchone()
+        if shown != own and not self.has_masks(shown):
+            self.connection.execute(
+                "UPDATE collections SET source_id = ? WHERE id = ?", (own, collection_id)
+            )
+
+    def has_masks(self, source_id: int) -> bool:
+        """Whether it is kept what of a file is in lower case."""
+        found = self.connection.execute(
+            "SELECT 1 FROM masks WHERE source_id = ? LIMIT 1", (source_id,)
+        )
+        return found.fetchone() is not None
+
+    def add_masks(self, rows: Iterable[tuple[int, int, bytes]]) -> None:
+        """Keep what is in lower case: (source, ordinal in it, ``layouts.RecordLayout.mask``)."""
+        self.connection.executemany("INSERT INTO masks VALUES (?, ?, ?)", rows)
+
+    def width_of_source(self, source_id: int) -> int | None:
+        """Residues of a line of a file; as ``add_source`` has it."""
+        (found,) = self.connection.execute(
+            "SELECT line_bases FROM sources WHERE id = ?", (source_id,)
+        ).fetchone()
+        return None if found is None else int(found)
 
     def collection_of_source(self, source_id: int) -> tuple[int, bytes] | None:
         """What a file is as a collection: its id and its digest."""

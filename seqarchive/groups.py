@@ -15,6 +15,7 @@ from .bgzf import BLOCK_SIZE, Compression, compress_block, compress_blocks, stor
 from .deflines import Naming, is_versionless
 from .errors import BadInput, BadName
 from .identifiers import digest_text
+from .layouts import IRREGULAR
 from .records import Group, Record, first_word, records_in
 from .shards import HEADER_LENGTH, header_line
 
@@ -43,6 +44,10 @@ class Entry(NamedTuple):
     sha256: bytes | None = None
     length: int = 0
     letters: int = 0
+    width: int = IRREGULAR
+    """Residues of a line of the file; see ``layouts``."""
+    mask: bytes = b""
+    """What was in lower case, if that is kept."""
 
 
 class Unit(NamedTuple):
@@ -63,18 +68,21 @@ class GroupTask:
         circular: Names of circular molecules.
         compression: How hard to try.
         with_sha256: Whether SHA-256 is kept too.
+        with_mask: Whether it is kept what is in lower case.
     """
 
     naming: Naming
     circular: frozenset[str]
     compression: Compression
     with_sha256: bool
+    with_mask: bool = False
 
     def run(
         self, text: bytes, source: str, line: int, compress: bool
     ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
         """Entries and, if asked to compress, units of a group of FASTA records, for marshal."""
-        entries, units = self.digest(records_in(Group(text, source, line)), compress=compress)
+        group = Group(text, source, line)
+        entries, units = self.digest(records_in(group, with_mask=self.with_mask), compress=compress)
         return entries, [tuple(unit) for unit in units]
 
     def digest(
@@ -134,6 +142,8 @@ class GroupTask:
             hashlib.sha256(residues).digest() if self.with_sha256 else None,
             len(residues),
             record.letters,
+            record.width,
+            record.mask,
         )
 
     def name(self, defline: str) -> Entry:

@@ -21,6 +21,7 @@ class LoadOptions:
         naming: How deflines become aliases.
         on_conflict: When an alias already means another sequence.
         skip_errors: Leave out records that are not right, and report them, instead of failing.
+        keep_mask: Remember what of FASTA is in lower case; collections are given back so.
         collection: What to call the file as a collection; there is one file then.
         circular: Names (first words of deflines) of circular molecules.
         dry_run: Report what would happen; write nothing.
@@ -32,6 +33,7 @@ class LoadOptions:
     naming: Naming
     on_conflict: OnConflict = OnConflict.ERROR
     skip_errors: bool = False
+    keep_mask: bool = False
     collection: Alias | None = None
     circular: frozenset[str] = frozenset()
     dry_run: bool = False

@@ -105,6 +105,7 @@ def change(
         options.circular,
         options.compression,
         with_sha256=batches.database_keeps_sha256(instance.database),
+        with_mask=options.keep_mask,
     )
     with ExitStack() as stack:
         # Before the lock and the database, neither of which a fork may hold.

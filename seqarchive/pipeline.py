@@ -117,7 +117,10 @@ class Pipeline:
             chunks = _ahead(source, self._engine.reader, progress)
             n_before = self.report.records
             try:
-                file_format, found = read_records(chunks, source.label)
+                ends = _Ends(chunks)
+                file_format, found = read_records(
+                    iter(ends), source.label, with_mask=self._task.with_mask
+                )
                 for item in found:
                     self._take(item)
                 self._finish_groups()
@@ -131,7 +134,7 @@ class Pipeline:
                     raise
                 self.report.skipped.append(str(error))
                 return
-            self._storer.close_source(source, file_format)
+            self._storer.close_source(source, file_format, is_plain=ends.are_plain)
 
     def _load_again(self, name: str, progress: Progress) -> bool:
         """Take a file whose bytes were loaded before without parsing it, if that is possible."""
@@ -158,7 +161,7 @@ class Pipeline:
         for item in found:
             self._take(item)
         self._finish_groups()
-        self._storer.close_source(source, kind)
+        self._storer.close_source(source, kind, is_plain=False)
 
     def refuse(self, message: str) -> None:
         """Leave something out of what is loaded, with a word about it, or fail."""
@@ -242,7 +245,17 @@ class Pipeline:
             self._storer.refuse(error.message, error.line)
             return
         if not begun:
-            self._records.append(Record(record.defline, ahead, letters, record.line))
+            layout = record.layout
+            self._records.append(
+                Record(
+                    record.defline,
+                    ahead,
+                    letters,
+                    record.line,
+                    width=layout.width,
+                    mask=layout.mask,
+                )
+            )
             self._store_records()
             return
         empty = Record(record.defline, b"", letters, record.line)
@@ -258,8 +271,29 @@ class Pipeline:
                 sha256=sha256[0] if sha256 else None,
                 length=length,
                 letters=letters,
+                width=record.layout.width,
+                mask=record.layout.mask,
             )
         )
+
+
+class _Ends:
+    """Sees with what a text begins and ends."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+        self._first = self._last = b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self._chunks:
+            self._first = self._first or chunk[:1]
+            self._last = chunk[-1:] or self._last
+            yield chunk
+
+    @property
+    def are_plain(self) -> bool:
+        """Whether there is nothing before the first record, and the last line ends."""
+        return self._first == b">" and self._last == b"\n"
 
 
 def _ahead(source: Input, reader: Lane, progress: Progress) -> Iterator[bytes]:

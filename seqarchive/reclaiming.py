@@ -203,6 +203,10 @@ def _drop(batch: Batch) -> None:
         ("sequences", "id"),
     ):
         execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM temp.reclaiming)")
+    execute(
+        "DELETE FROM masks WHERE NOT EXISTS (SELECT 1 FROM records r"
+        " WHERE r.source_id = masks.source_id AND r.ordinal = masks.ordinal)"
+    )
     # A collection without all of its members is none any more.
     execute(
         "DELETE FROM collections WHERE n_members !="

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .errors import BadInput, Truncated
+from .layouts import IRREGULAR, RecordLayout
 from .letters import COMMON, RESIDUES, common_letters_of, letters_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Record:
     line: int
     """Where the record begins, counted from 1 (in a flat file, where it ends)."""
     circular: bool = False
+    width: int = IRREGULAR
+    """Residues of a line of the file; 0 if they are all in one; see ``layouts``."""
+    mask: bytes = b""
+    """What was in lower case, if that is kept."""
 
 
 @dataclass(slots=True)
@@ -63,6 +68,8 @@ class LongRecord:
     pieces: Iterator[tuple[bytes, int]] = field(repr=False)
     """Residues, and which characters occur in them."""
     line: int
+    layout: RecordLayout
+    """Of what has been taken of the pieces."""
 
 
 def first_word(defline: str) -> str:
@@ -74,22 +81,25 @@ def first_word(defline: str) -> str:
 class _Residues:
     """Text of one record -> residues, counting lines."""
 
-    def __init__(self, source: str, name: str, line: int) -> None:
+    def __init__(self, source: str, name: str, line: int, *, with_mask: bool = False) -> None:
         self._source = source
         self._name = name
         self.line = line
+        self.layout = RecordLayout(with_mask=with_mask)
 
     def clean(self, text: bytes) -> tuple[bytes, int]:
         """The residues and the characters that occur in them."""
         residues = text.replace(b"\n", b"")
         n_lines = len(text) - len(residues)
-        if not residues.translate(None, COMMON):
+        is_upper = not residues.translate(None, COMMON)
+        if is_upper:
             letters = common_letters_of(residues)
         else:
             residues = text.translate(_UPPER, _WHITE_SPACE)
             if residues.translate(None, RESIDUES):
                 raise self._error(text)
             letters = letters_of(residues)
+        self.layout.see(text, len(residues), is_upper=is_upper)
         self.line += n_lines
         return residues, letters
 
@@ -151,8 +161,12 @@ class Group:
     """Where the first record begins, counted from 1."""
 
 
-def records_in(group: Group) -> Iterator[Record | BadInput]:
-    """The records of a group."""
+def records_in(group: Group, *, with_mask: bool = False) -> Iterator[Record | BadInput]:
+    """The records of a group.
+
+    Args:
+        with_mask: Remember what is in lower case.
+    """
     line = group.line
     for part in group.text[1:].removesuffix(b"\n").split(b"\n>"):
         head, newline, body = part.partition(b"\n")
@@ -161,14 +175,17 @@ def records_in(group: Group) -> Iterator[Record | BadInput]:
             yield BadInput(_head_problem(head), file=group.source, line=line)
             line += part.count(b"\n") + 1
             continue
-        text = _Residues(group.source, first_word(defline), line + 1)
+        text = _Residues(group.source, first_word(defline), line + 1, with_mask=with_mask)
         try:
             residues, letters = text.clean(body)
         except BadInput as error:
             yield error
             line += part.count(b"\n") + 1
             continue
-        yield Record(defline, residues, letters, line)
+        if (newline and not body) or body.endswith(b"\n") or defline.encode("utf-8") != head:
+            text.layout.spoil()  # a blank line, or white space around the defline
+        layout = text.layout
+        yield Record(defline, residues, letters, line, width=layout.width, mask=layout.mask)
         line = text.line + 1 if newline else line + 1
 
 
@@ -176,9 +193,13 @@ class FastaScanner:
     """Cuts a FASTA text that comes in chunks into groups and long records.
 
     Where it cuts depends on the text alone if all chunks but the last have the same size.
+
+    Args:
+        with_mask: Remember what of long records is in lower case.
     """
 
-    def __init__(self, chunks: Iterator[bytes], source: str) -> None:
+    def __init__(self, chunks: Iterator[bytes], source: str, *, with_mask: bool = False) -> None:
+        self._with_mask = with_mask
         self._chunks = chunks
         self._source = source
         self._line = 1
@@ -254,8 +275,10 @@ class FastaScanner:
         if defline is None:
             self._line += body.count(b"\n")
             return BadInput(_head_problem(head), file=self._source, line=line)
-        text = _Residues(self._source, first_word(defline), line + 1)
-        return LongRecord(defline, self._pieces(text, body), line)
+        text = _Residues(self._source, first_word(defline), line + 1, with_mask=self._with_mask)
+        if defline.encode("utf-8") != head:
+            text.layout.spoil()
+        return LongRecord(defline, self._pieces(text, body), line, text.layout)
 
     def _pieces(self, text: _Residues, body: bytes) -> Iterator[tuple[bytes, int]]:
         while True:
@@ -404,9 +427,12 @@ def _flat_record(
 
 
 def read_records(
-    chunks: Iterator[bytes], source: str
+    chunks: Iterator[bytes], source: str, *, with_mask: bool = False
 ) -> tuple[str, Iterator[Group | Record | LongRecord | BadInput]]:
     """The format of a text, known by how it begins, and its records or groups of them.
+
+    Args:
+        with_mask: Remember what of FASTA is in lower case; of groups, ``records_in`` does.
 
     Returns:
         ``fasta``, ``genbank``, ``embl`` or ``swiss``, and an iterator.
@@ -427,4 +453,4 @@ def read_records(
         first_line = start.split(b"\n", 1)[0].rstrip()
         kind = "swiss" if first_line.endswith(b"AA.") else "embl"
         return kind, _flat_file(again(), source, kind)
-    return "fasta", iter(FastaScanner(again() if head else chunks, source))
+    return "fasta", iter(FastaScanner(again() if head else chunks, source, with_mask=with_mask))

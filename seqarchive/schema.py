@@ -127,7 +127,8 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
     ),
     # Files that batches read. ``records_of``: the earlier source with the same bytes, which has
     # the rows of ``records`` for this one too. ``collection_id``: what the file is as a collection;
-    # NULL if records were left out of it.
+    # NULL if records were left out of it. ``line_bases``: residues of a line, 0 if each record has
+    # one; NULL if the file is not written so.
     "sources": (
         {
             "id": int,
@@ -140,6 +141,7 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
             "n_records": int,
             "records_of": int,
             "collection_id": int,
+            "line_bases": int,
         },
         {"pk": "id", "not_null": {"batch_id", "name", "size_bytes", "sha256", "n_records"}},
     ),
@@ -250,6 +252,7 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
 _OWN_TABLES: dict[str, dict[str, type]] = {
     "aliases": {"alias": str, "namespace_id": int, "sequence_id": int, "batch_id": int},
     "records": {"source_id": int, "ordinal": int, "sequence_id": int, "defline": str},
+    "masks": {"source_id": int, "ordinal": int, "mask": bytes},
     "adopted_aliases": {"alias": str, "namespace_id": int, "sequence_id": int, "added": int},
 }
 
@@ -294,4 +297,11 @@ _STATEMENTS = (
         PRIMARY KEY (source_id, ordinal)
     ) WITHOUT ROWID""",
     "CREATE INDEX records_sequence ON records (sequence_id)",
+    # What of a record of a source was in lower case: see ``layouts.RecordLayout``.
+    """CREATE TABLE masks (
+        source_id INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        mask BLOB NOT NULL,
+        PRIMARY KEY (source_id, ordinal)
+    ) WITHOUT ROWID""",
 )

@@ -10,6 +10,7 @@ from .errors import BadInput, BadName
 from .groups import Entry, GroupTask, Unit
 from .identifiers import digest_bytes, digest_text
 from .inputs import Composed, Input
+from .layouts import FileLayout
 from .load_options import LoadOptions, LoadReport
 from .packing import Packer, Placed
 from .records import first_word
@@ -53,6 +54,9 @@ class Storer:
         # The file as a collection; None if records were left out, or if it is known already.
         self._members: CollectionHasher | None = None
         self._n_residues = 0
+        self._layout = FileLayout()
+        self._has_masks = False
+        self._masks: list[tuple[int, int, bytes]] = []
 
     def open_source(self, label: str, *, is_collection: bool = True) -> None:
         """Begin a file.
@@ -61,13 +65,20 @@ class Storer:
             is_collection: Whether what is in it belongs together.
         """
         self._label = label
+        self._layout = FileLayout()
+        self._has_masks = False
         self._source_id = self._batch.new_source_id()
         self._n_records = self._n_residues = 0
         self._members = CollectionHasher() if is_collection else None
 
-    def close_source(self, source: Input | Composed, file_format: str) -> None:
-        """End the file, and record it."""
-        self._close_source(source, file_format, self._collection())
+    def close_source(self, source: Input | Composed, file_format: str, *, is_plain: bool) -> None:
+        """End the file, and record it.
+
+        Args:
+            is_plain: Whether it has nothing before its records, and its last line ends.
+        """
+        width = self._layout.width if is_plain else None
+        self._close_source(source, file_format, self._collection(), width)
 
     def _collection(self) -> tuple[int, bytes] | None:
         """The file as a collection: its id and its digest."""
@@ -83,7 +94,11 @@ class Storer:
         return collection_id, digest_bytes(digests.digest)
 
     def _close_source(
-        self, source: Input | Composed, file_format: str, collection: tuple[int, bytes] | None
+        self,
+        source: Input | Composed,
+        file_format: str,
+        collection: tuple[int, bytes] | None,
+        width: int | None,
     ) -> None:
         assert self._source_id is not None
         self.flush()
@@ -96,7 +111,10 @@ class Storer:
             n_records=self._n_records,
             source_id=self._source_id,
             collection_id=None if collection is None else collection[0],
+            line_bases=width,
         )
+        if self._has_masks and collection is not None:
+            self._batch.show_collection_as(collection[0], self._source_id)
         self._members = None
         self._name_collection(None if collection is None else collection[0])
         self._report.files.append(
@@ -140,6 +158,8 @@ class Storer:
         if earlier is None:
             return False
         source_id, file_format, compression, n_records = earlier
+        if task.with_mask and not self._batch.has_masks(source_id):
+            return False
         self.flush()
         try:
             for entries in _named(self._batch.records_of(source_id), task):
@@ -155,7 +175,9 @@ class Storer:
                 self._name(entry, sequence_id, with_record=False)
             self.flush()
         self._n_records = n_records
-        self._close_source(source, file_format, self._batch.collection_of_source(source_id))
+        width = self._batch.width_of_source(source_id)
+        collection = self._batch.collection_of_source(source_id)
+        self._close_source(source, file_format, collection, width)
         return True
 
     def _rows(self, entries: Iterable[tuple[int, Entry]]) -> list[AliasRow]:
@@ -286,6 +308,10 @@ class Storer:
         if self._source_id is not None and with_record:
             self._n_records += 1
             self._records.append((self._source_id, self._n_records, sequence_id, entry.defline))
+            self._layout.add(entry.width, entry.length)
+            if entry.mask:
+                self._has_masks = True
+                self._masks.append((self._source_id, self._n_records, entry.mask))
             if self._members is not None:
                 self._members.add(first_word(entry.defline), entry.length, entry.name)
                 self._n_residues += entry.length
@@ -305,12 +331,14 @@ class Storer:
         self._batch.add_sequences(self._sequences)
         self._batch.add_aliases(self._aliases, self._options.on_conflict)
         self._batch.add_records(self._records)
+        self._batch.add_masks(self._masks)
         if self._sha256:
             self._batch.add_sha256(self._sha256)
         if not self._has_all_ids or len(self._ids) > _IDS:
             self._ids = {}
             self._has_all_ids = False
         self._sequences, self._aliases, self._records, self._sha256 = [], [], [], []
+        self._masks = []
 
 
 def _named(

@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import click
 
 from ..exporting import WIDTH, fasta_records, write_fasta
+from ..layouts import masked
 from . import Settings, at_option, command, lines_of, progress_bar
 
 
 @command("export", "seqarchive export --namespace refseq > refseq.fa")
 @click.option("--namespace", "-n", help="Only sequences with a name in it.")
-@click.option("--collection", metavar="DIGEST", help="The file that a collection is.")
+@click.option("--collection", metavar="ID", help="The file that a collection is.")
 @click.option("--from", "from_file", metavar="FILE", help="IDs from a file, one a line.")
 @click.option(
     "--width",
     type=click.IntRange(0),
-    default=WIDTH,
-    show_default=True,
+    show_default=f"{WIDTH}; of a collection, as its file had it",
     help="Columns of a line; 0 for one line.",
 )
 @at_option
@@ -29,14 +29,15 @@ def command_(
     namespace: str | None,
     collection: str | None,
     from_file: str | None,
-    width: int,
+    width: int | None,
     at: str | None,
     ids: Sequence[str],
 ) -> None:
     """Write FASTA that `load` takes in again: the same sequences under the same names.
 
     Each sequence is written once: those of IDS in their order, or all. A collection is written
-    as its file had it: its order, its names and descriptions.
+    as its file had it: its order, its names and descriptions, the width of its lines if they had
+    one, and lower case if `load --keep-mask` kept it.
     """
     if sum(bool(given) for given in (namespace, collection, ids or from_file)) > 1:
         raise click.UsageError("--namespace, --collection and IDs exclude each other")
@@ -48,14 +49,20 @@ def command_(
         settings.open(at) as archive,
         progress_bar(settings, "exporting", None, "residues", results=True) as progress,
     ):
-        records = (
-            ((one.defline, one.digest) for one in archive.collection(collection).records())
-            if collection is not None
-            else fasta_records(archive, wanted, namespace)
-        )
-        for defline, digest in records:
+        if collection is not None:
+            found = archive.collection(collection)
+            if width is None:
+                width = found.line_bases
+            records: Iterable[tuple[str, str, bytes]] = (
+                (one.defline, one.digest, one.mask) for one in found.records()
+            )
+        else:
+            some = fasta_records(archive, wanted, namespace)
+            records = ((defline, digest, b"") for defline, digest in some)
+        for defline, digest, mask in records:
             pieces = _counted(archive.pieces("sha512t24u:" + digest), progress)
-            write_fasta(sys.stdout, defline, pieces, width)
+            columns = WIDTH if width is None else width
+            write_fasta(sys.stdout, defline, masked(pieces, mask), columns)
 
 
 def _counted(pieces: Iterable[str], progress: Callable[[int], None]) -> Iterator[str]:

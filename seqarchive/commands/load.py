@@ -68,6 +68,11 @@ def _pattern(text: str) -> re.Pattern[str]:
     help="A record (first word of its defline) that is a circular molecule.",
 )
 @click.option(
+    "--keep-mask",
+    is_flag=True,
+    help="Remember lower case, so that `export --collection` gives it back.",
+)
+@click.option(
     "--collection",
     metavar="NAMESPACE:ALIAS",
     help="Name the file as a whole; see `seqarchive collection`.",
@@ -108,6 +113,7 @@ def command_(
     on_conflict: str,
     on_error: str,
     circular: Sequence[str],
+    keep_mask: bool,
     collection: str | None,
     alias_regex: re.Pattern[str] | None,
     alias_table: Path | None,
@@ -133,6 +139,7 @@ def command_(
         naming,
         OnConflict(on_conflict),
         skip_errors=on_error == "skip",
+        keep_mask=keep_mask,
         collection=None if collection is None else parse_alias(collection),
         circular=frozenset(circular),
         dry_run=dry_run,

@@ -36,6 +36,8 @@ def _checks() -> dict[tuple[str, str], Check]:
 
 
 def _check(table: str, column: str, kind: type) -> Check:
+    if column == "mask":
+        return lambda value: type(value) is bytes or value is None
     is_right = _kind(table, column, kind)
     if table in _JOINED or (table, column) in _EMPTY:
         return lambda value: value is None or is_right(value)

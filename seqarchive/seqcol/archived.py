@@ -34,6 +34,8 @@ class NamedRecord(NamedTuple):
     defline: str
     length: int
     digest: Digest
+    mask: bytes = b""
+    """What was in lower case, if that is kept; see ``layouts``."""
 
     @property
     def name(self) -> str:
@@ -62,17 +64,26 @@ class ArchivedCollection:
         """What the standard calls it: sha512t24u, without a prefix."""
         return self.digests.digest
 
+    @property
+    def line_bases(self) -> int | None:
+        """Residues of a line of its file; 0 if each record had one; None if lines differed."""
+        row = self._database.connection.execute(
+            "SELECT line_bases FROM sources WHERE id = ?", (self._source_id,)
+        ).fetchone()
+        return None if row is None else row[0]
+
     def records(self) -> Iterator[NamedRecord]:
         """Its members with their deflines, in order; a page at a time."""
         last = 0
         while rows := self._database.connection.execute(
-            "SELECT r.ordinal, r.defline, s.length, s.digest FROM records r"
+            "SELECT r.ordinal, r.defline, s.length, s.digest, m.mask FROM records r"
             " JOIN sequences s ON s.id = r.sequence_id"
+            " LEFT JOIN masks m ON m.source_id = r.source_id AND m.ordinal = r.ordinal"
             " WHERE r.source_id = ? AND r.ordinal > ? ORDER BY r.ordinal LIMIT ?",
             (self._source_id, last, _PAGE),
         ).fetchall():
-            for _, defline, length, digest in rows:
-                yield NamedRecord(defline, length, digest_text(digest))
+            for _, defline, length, digest, mask in rows:
+                yield NamedRecord(defline, length, digest_text(digest), mask or b"")
             last = rows[-1][0]
 
     def members(self) -> Iterator[Member]:
