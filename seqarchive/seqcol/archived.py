@@ -107,6 +107,15 @@ class ArchivedCollection:
         )
         return sorted(Alias._make(row) for row in rows)
 
+    def circular(self) -> list[str]:
+        """The names of its members that are circular molecules, in order."""
+        rows = self._database.connection.execute(
+            "SELECT r.defline FROM records r WHERE r.source_id = ?"
+            " AND r.sequence_id IN (SELECT sequence_id FROM circular) ORDER BY r.ordinal",
+            (self._source_id,),
+        )
+        return [first_word(defline) for (defline,) in rows]
+
     def fhr(self) -> dict[str, Any] | None:
         """What is said of it (FAIR headers reference); None if nothing is."""
         text = FHR.current(self._database.connection, self._id)
@@ -127,6 +136,7 @@ class ArchivedCollection:
             "batch": self.batch,
             "aliases": [str(alias) for alias in self.aliases()],
             "sources": [name for (name,) in rows],
+            "circular": self.circular(),
             **self.level1(),
         }
 
