@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import cast, overload
 
 from .archive import Archive, open_archive
-from .errors import NotFound, SourceError
+from .errors import NotFound
 from .remote import open_remote
 from .rgstore import is_store, open_store
 from .roots import listed_addresses
 from .several import Archives
 from .sources import directory_at, is_remote
-from .sources.base import Denied
+from .sources.base import Denied, NotInstalled
 
 Uri = str | os.PathLike[str]
 Uris = list[Path] | list[str] | tuple[Uri, ...]
@@ -66,7 +66,7 @@ def _connect(uri: Uri, instance: str | None, at: int | str | None) -> Archive:
         return open_archive(uri, instance, at=at)
     try:
         return open_remote(os.fspath(uri), instance, at=at)
-    except (NotFound, SourceError):
+    except (NotFound, Denied, NotInstalled):
         if is_asked_for_archive:
             raise
         store = _store_at(uri)

@@ -604,6 +604,9 @@ class Database:
     def integrity_problems(self) -> Iterator[str]:
         """What SQLite itself finds wrong with the file."""
         try:
+            (page_size,) = self.connection.execute("PRAGMA page_size").fetchone()
+            if self._path.stat().st_size % page_size:  # SQLite takes what lacks for zeros
+                yield "the last page is not whole: the file is truncated"
             for (line,) in self.connection.execute("PRAGMA integrity_check"):
                 if line != "ok":
                     yield str(line)

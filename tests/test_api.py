@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ from seqarchive.deflines import Naming
 from seqarchive.identifiers import Alias
 from seqarchive.instances import Instance
 from seqarchive.loading import load
+from seqarchive.sources.base import persistently
 from seqarchive.writing import initialise
 
 RANDOM = random.Random(20240601)
@@ -109,14 +111,19 @@ def test_an_instance_opens_by_its_name_or_its_directory(texts: Archive, tmp_path
         archive.close()
 
 
-def test_what_cannot_be_opened_says_why(tmp_path: Path, texts: Archive) -> None:
+def test_what_cannot_be_opened_says_why(
+    tmp_path: Path, texts: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persistently, "__defaults__", ((0.0,), time.sleep))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     for absent in (tmp_path, tmp_path / "absent", (tmp_path / "absent").as_uri()):
         with pytest.raises(seqarchive.NotFound, match="there is no archive") as caught:
             seqarchive.connect(absent)
         assert isinstance(caught.value, KeyError)
     with pytest.raises(seqarchive.NotFound, match="2030-01-01"):
         seqarchive.connect(texts.instance.root, "2030-01-01")
-    for foreign in ("s3://bucket/x", "https://example.org/x", f"file://host{tmp_path}"):
+    for foreign in ("s3://bucket/x", "https://127.0.0.1:1/x", f"file://host{tmp_path}"):
         with pytest.raises(seqarchive.SourceError):
             seqarchive.connect(foreign)
     assert list(tmp_path.iterdir()) == []

@@ -21,7 +21,7 @@ from helpers import sha512t24u, write_fasta
 from seqarchive.rgstore.verifying import verify_rgstore
 from seqarchive.sources.directory import DirectorySource
 
-_EVERY = 1 if os.environ.get("SEQARCHIVE_ALL_FAULTS") else 35
+_EVERY = 1 if os.environ.get("SEQARCHIVE_ALL_FAULTS") else 60
 
 _FAULTS = ("signal=SIGKILL", "error=ENOSPC", "error=EIO")
 

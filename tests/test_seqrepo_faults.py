@@ -29,7 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*unclosed data:pytest.PytestUnraisableExceptionWarning"),
 ]
 
-_EVERY = 1 if os.environ.get("SEQARCHIVE_ALL_FAULTS") else 15
+_EVERY = 1 if os.environ.get("SEQARCHIVE_ALL_FAULTS") else 25
 
 _FAULTS = ("signal=SIGKILL", "error=ENOSPC", "error=EIO")
 

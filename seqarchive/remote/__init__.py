@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import SourceError
 from ..sources import shown
+from ..sources.base import NotInstalled
 
 if TYPE_CHECKING:
     from .reading import RemoteArchive
@@ -27,7 +27,7 @@ def open_remote(
     try:
         from .reading import RemoteArchive  # noqa: PLC0415  (an optional extra)
     except ImportError:
-        raise SourceError(
+        raise NotInstalled(
             f"{shown(url)}: to read in place, apsw is needed; install it with "
             "`pip install 'seqarchive[remote]'`, or `seqarchive pull` the snapshot"
         ) from None

@@ -32,6 +32,10 @@ class Interrupted(SourceError):
         self.retry_after = retry_after
 
 
+class NotInstalled(SourceError):
+    """What a kind of source needs is not installed."""
+
+
 class NoRanges(SourceError):
     """A server gives files only as a whole."""
 
