@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import cast, overload
+from typing import overload
 
-from .archive import Archive, open_archive
-from .errors import NotFound
-from .remote import open_remote
-from .rgstore import is_store, open_store
-from .roots import listed_addresses
+from .archive import Archive
+from .roots import archives_only, listed_addresses, open_address
 from .several import Archives
-from .sources import directory_at, is_remote
-from .sources.base import Denied, NotInstalled
 
 Uri = str | os.PathLike[str]
 Uris = list[Path] | list[str] | tuple[Uri, ...]
@@ -54,30 +49,9 @@ def connect(
         listed = listed_addresses(uri)
         if listed is None:
             return _connect(uri, instance, at)
-        return Archives([_connect(one, instance, at) for one in listed])
-    return Archives([_connect(one, instance, at) for one in uri])
+        uri = listed
+    return Archives(archives_only([_connect(one, instance, at) for one in uri]))
 
 
 def _connect(uri: Uri, instance: str | None, at: int | str | None) -> Archive:
-    is_asked_for_archive = instance is not None or at is not None
-    if not is_remote(uri):
-        if not is_asked_for_archive and is_store(directory_at(uri)):
-            return cast(Archive, open_store(uri))
-        return open_archive(uri, instance, at=at)
-    try:
-        return open_remote(os.fspath(uri), instance, at=at)
-    except (NotFound, Denied, NotInstalled):
-        if is_asked_for_archive:
-            raise
-        store = _store_at(uri)
-        if store is None:
-            raise
-        return store
-
-
-def _store_at(uri: Uri) -> Archive | None:
-    """A store, which has the reading half of an archive, if there is one."""
-    try:
-        return cast(Archive, open_store(uri))
-    except (NotFound, Denied):
-        return None
+    return open_address(uri, instance, at, Archive.of)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar, cast
 
-from .errors import BadInput
+from .errors import BadInput, NotFound, SourceError
 from .instances import Instance
 from .reader import ArchiveReader
 from .remote import open_remote
+from .rgstore import is_store, open_store
 from .several import Readers
 from .sources import directory_at, is_remote
+from .sources.base import Denied, NotInstalled
 
 #: Lines and bytes of a list of roots at most.
 _MOST, _MAX_BYTES = 1000, 1 << 20
@@ -68,11 +72,56 @@ def open_readers(
     Raises:
         NotFound, SourceError: As for ``connect``.
     """
-    found = [_open(address, instance, at) for address in addresses]
-    return found[0] if len(found) == 1 else Readers(found)
+    found = [open_address(one, instance, at, ArchiveReader.of) for one in addresses]
+    return found[0] if len(found) == 1 else Readers(archives_only(found))
 
 
-def _open(address: str, instance: str | None, at: int | str | None) -> ArchiveReader:
-    if is_remote(address):
-        return open_remote(address, instance, at=at)
-    return ArchiveReader.of(Instance.found(directory_at(address), instance), at=at)
+Opened = TypeVar("Opened", bound=ArchiveReader)
+
+
+def open_address(
+    address: str | os.PathLike[str],
+    instance: str | None,
+    at: int | str | None,
+    open_local: Callable[..., Opened],
+) -> Opened:
+    """Open what is at an address: an archive; or a RefgetStore, which has the reading half of one.
+
+    Args:
+        open_local: Opens an instance of this machine: ``ArchiveReader.of``, or that of a subclass.
+
+    Raises:
+        NotFound, SourceError: As for ``connect``.
+    """
+    is_any = instance is None and at is None  # else it is asked for an archive
+    if not is_remote(address):
+        directory = directory_at(address)
+        if is_any and is_store(directory):
+            return cast(Opened, open_store(directory))
+        return open_local(Instance.found(directory, instance), at=at)
+    try:
+        return cast(Opened, open_remote(os.fspath(address), instance, at=at))
+    except (NotFound, Denied, NotInstalled):
+        if is_any:
+            with suppress(NotFound, Denied):
+                return cast(Opened, open_store(address))
+        raise
+
+
+def archives_only(found: Sequence[Opened]) -> Sequence[Opened]:
+    """What was opened, if all of it are archives, which can be read as one.
+
+    Raises:
+        SourceError: There is a RefgetStore among it.
+    """
+    kinds: Sequence[object] = found  # one of which may be a store, whatever it is taken for
+    for kind, one in zip(kinds, found, strict=True):
+        if not isinstance(kind, ArchiveReader):
+            address = one.address
+            for other in found:
+                other.close()
+            raise SourceError(
+                f"{address} is a RefgetStore, which is read alone; `seqarchive import-rgstore` "
+                "takes it into an archive"
+            )
+    return found

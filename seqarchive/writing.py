@@ -16,6 +16,7 @@ from .batches import Batch, connect_for_writing, create_database
 from .errors import Conflict, ReadOnly
 from .instances import Instance
 from .journal import Journal, is_inside
+from .rgstore import is_store
 
 
 def initialise(instance: Instance) -> None:
@@ -52,6 +53,8 @@ class Writing:
         self._dry_run = dry_run
 
     def __enter__(self) -> Writing:
+        if is_store(self.instance.root) and not self.instance.database.exists():
+            raise Conflict(f"{self.instance.root} is a RefgetStore; choose another root")
         try:
             durable.make_directory(self.instance.journal)
         except PermissionError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import Cli
 from gtars.refget import RefgetStore
-from helpers import sha512t24u, write_fasta
+from helpers import sha512t24u, tree, write_fasta
 
 import seqarchive
 
@@ -92,6 +92,52 @@ def test_gtars_reads_it_over_http(served: str, root: Path, tmp_path: Path) -> No
     fhr = store.get_fhr_metadata(first)
     assert fhr is not None
     assert fhr.to_dict()["genome"] == "first"
+
+
+@pytest.mark.parametrize("place", ["directory", "http"])
+def test_commands_say_of_it_what_they_say_of_the_archive(
+    exported: Path, served: str, root: Path, cli: Cli, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQARCHIVE_CACHE", str(root.parent / "cache"))
+    store = str(exported) if place == "directory" else served
+    digest = sha512t24u(THIRD["1"])
+    for words in (
+        ["get", "a:chr1:100-160", f"SQ.{digest}:5-9", "a:P1"],
+        ["get", "--fasta", "--reverse-complement", "a:chr2:3-90"],
+        ["translate", "--to", "a", "a:chr2", f"ga4gh:SQ.{digest}"],
+        ["translate", "--to", "ga4gh", "a:chr2"],
+        ["missing", "a:chr1", "b:chr1", "nothing"],
+        ["export-aliases"],
+        ["export", "a:P1", "a:chr2"],
+        ["export", "--collection", "lab:first", "--width", "60"],
+        ["collection", "show", "lab:second"],
+        ["collection", "show", "--level", "2", "lab:second"],
+        ["collection", "compare", "lab:first", str(root.parent / "first.fa")],
+        ["fhr", "list"],
+        ["fhr", "get", "lab:first"],
+        ["get", "nothing"],
+        ["get", "a:chr1:9-8"],
+        ["collection", "show", "lab:none"],
+        ["fhr", "get", "lab:second"],
+    ):
+        expected, found = cli(*words), cli("--root", store, *words)
+        assert (found.code, found.out) == (expected.code, expected.out), (words, found)
+    listed = cli("--root", store, "collection", "list").out.splitlines()
+    assert sorted(line.split()[0] for line in listed) == sorted(
+        digest_of(root, name) for name in ("lab:first", "lab:second")
+    )
+    assert "RefgetStore (Encoded)" in cli("--root", store, "status").out
+    assert cli("--root", store, "log").code == 8
+    together = cli("--root", str(root), "--root", store, "get", "a:P1")
+    assert (together.code, "import-rgstore" in together.err) == (9, True)
+
+
+def test_nothing_is_loaded_into_a_store(exported: Path, cli: Cli, tmp_path: Path) -> None:
+    before = tree(exported)
+    for words in (["init"], ["load", "-n", "t", str(tmp_path / "first.fa")]):
+        done = cli("--root", str(exported), *words)
+        assert (done.code, "is a RefgetStore" in done.err) == (4, True)
+    assert tree(exported) == before
 
 
 def test_gtars_exports_the_file_from_it(exported: Path, root: Path, tmp_path: Path) -> None:

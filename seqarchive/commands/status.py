@@ -15,6 +15,11 @@ def command_(settings: Settings) -> None:
     if settings.json:
         print_json(status)
         return
+    if "storage_mode" in status:
+        click.echo(f"{status['address']}, a RefgetStore ({status['storage_mode']})")
+        click.echo(f"  sequences    {status['n_sequences']:,}")
+        click.echo(f"  collections  {status['n_collections']:,}")
+        return
     click.echo(f"{status['root']}, instance {status['instance']}")
     click.echo(f"  sequences  {status['sequences']:,} ({status['residues']:,} residues)")
     click.echo(

@@ -25,6 +25,9 @@ class Store(Protocol):
     def collection_aliases(self, identifier: str) -> list[Alias]:
         """The aliases of a collection."""
 
+    def fhr(self, digest: str) -> dict[str, Any] | None:
+        """What is said of a collection."""
+
     def fetch_row(
         self, row: Row, start: int | None, end: int | None, *, clamp: bool = False
     ) -> str:
@@ -127,6 +130,30 @@ class StoreCollection:
         return self._row.digest
 
     @property
+    def n_members(self) -> int:
+        """How many members it has."""
+        return self._row.n_members
+
+    @property
+    def n_residues(self) -> int:
+        """Of all members; its list is read for that."""
+        self._list()
+        return self._n_residues
+
+    @property
+    def line_bases(self) -> int | None:
+        """None: a store does not know how the file was written."""
+        return None
+
+    def aliases(self) -> list[Alias]:
+        """Its names, sorted."""
+        return self._store.collection_aliases(self.digest)
+
+    def fhr(self) -> dict[str, Any] | None:
+        """What is said of it; None if nothing is."""
+        return self._store.fhr(self.digest)
+
+    @property
     def attributes(self) -> dict[str, str]:
         """Digests of attributes, as far as the index has them."""
         return dict(self._level1 or self._row.attributes)
@@ -212,6 +239,7 @@ class StoreCollection:
             "digest": self.digest,
             "n_sequences": len(self),
             "n_residues": self._n_residues,
-            "aliases": [str(alias) for alias in self._store.collection_aliases(self.digest)],
+            "aliases": [str(alias) for alias in self.aliases()],
+            "sources": [],
             **level1,
         }

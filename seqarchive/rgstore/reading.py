@@ -21,6 +21,7 @@ from ..errors import (
     BadName,
     Corrupt,
     NotFound,
+    ReadOnly,
     SourceError,
 )
 from ..identifiers import (
@@ -37,6 +38,7 @@ from ..identifiers import (
     digest_text,
     qualified_key,
 )
+from ..reader import split_if_unknown
 from ..remote.cache import DiskCache
 from ..seqcol.archived import ATTRIBUTES
 from ..sequences import ArchivedSequence
@@ -338,6 +340,15 @@ class RefgetStore:
         """
         return Digest(self._locate(identifier).digest)
 
+    def split(self, text: str) -> tuple[str, int | None, int | None]:
+        """``ID`` or ``ID:START-END`` taken apart, as for an archive."""
+        return split_if_unknown(text, self.find)
+
+    def is_circular(self, identifier: str) -> bool:
+        """False: a store does not say that of any sequence."""
+        self._locate(identifier)
+        return False
+
     def __contains__(self, identifier: object) -> bool:
         if not isinstance(identifier, str):
             return False
@@ -429,14 +440,15 @@ class RefgetStore:
         """Residues of many ranges, ``(identifier, start, end)`` each, in the order asked for."""
         return [self.fetch(one, start, end, clamp=clamp) for one, start, end in requests]
 
-    def pieces(self, identifier: str) -> Iterator[str]:
-        """The residues of a sequence in pieces of bounded size.
+    def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
+        """The residues of a sequence in pieces of at most ``size``.
 
         Raises:
             DigestMismatch: After the last piece, if all of them together are not the sequence.
         """
         for piece in self._state.payloads.pieces(self._locate(identifier)):
-            yield piece.decode("latin-1")
+            for at in range(0, len(piece), size):
+                yield piece[at : at + size].decode("latin-1")
 
     def pieces_of(self, row: Row) -> Iterator[bytes]:
         """The same of a sequence whose row is known."""
@@ -458,6 +470,48 @@ class RefgetStore:
                     found.append(Alias(namespace, alias))
         return sorted(found)
 
+    def namespace(self, name: str) -> str:
+        """A namespace of aliases of sequences, in the spelling of the store.
+
+        Raises:
+            NotFound: There is none of that name.
+        """
+        for known in self.manifest.sequence_namespaces:
+            if _is_same(known, name):
+                return known
+        known = ", ".join(self.manifest.sequence_namespaces) or "none"
+        raise NotFound(f"there is no namespace {name!r} (there are: {known})")
+
+    def has_namespace(self, name: str) -> bool:
+        """Whether there is a namespace, in any spelling."""
+        return any(_is_same(known, name) for known in self.manifest.sequence_namespaces)
+
+    def records(self, namespace: str | None = None) -> Iterator[tuple[Digest, list[Alias]]]:
+        """All sequences with their aliases, in the order of the index.
+
+        Args:
+            namespace: Only sequences with an alias in it.
+
+        Raises:
+            NotFound: There is no such namespace.
+        """
+        wanted = None if namespace is None else self.namespace(namespace)
+        by_digest: dict[str, list[Alias]] = {}
+        for alias, digest in self.all_aliases():
+            by_digest.setdefault(digest, []).append(alias)
+        for row in self.rows():
+            aliases = sorted(by_digest.get(row.digest, ()))
+            if wanted is None or any(alias.namespace == wanted for alias in aliases):
+                yield Digest(row.digest), aliases
+
+    def history(self, alias: str | Alias) -> list[Any]:
+        """Raises ReadOnly: a store has no history."""
+        raise ReadOnly(f"{self.address} is a RefgetStore, which has no history ({alias})")
+
+    def batches(self) -> Iterator[dict[str, Any]]:
+        """Raises ReadOnly: a store has no batches."""
+        raise ReadOnly(f"{self.address} is a RefgetStore, which has no batches")
+
     def all_aliases(
         self, namespace: str | None = None, pattern: str | None = None
     ) -> Iterator[tuple[Alias, Digest]]:
@@ -472,9 +526,7 @@ class RefgetStore:
         """
         known = self.manifest.sequence_namespaces
         if namespace is not None:
-            known = tuple(one for one in known if _is_same(one, namespace))
-            if not known:
-                raise NotFound(f"there is no namespace {namespace!r} in the store")
+            known = (self.namespace(namespace),)
         yield from self._all_aliases("sequences", known, pattern)
 
     def all_collection_aliases(self) -> Iterator[tuple[Alias, Digest]]:
