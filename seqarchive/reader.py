@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -36,7 +36,14 @@ from .journal import is_inside
 from .letters import letters_in
 from .manifests import snapshots_in
 from .moments import batch_at
-from .seqcol.archived import ArchivedCollection, collection_aliases, collection_of, collections_of
+from .seqcol.archived import (
+    ArchivedCollection,
+    attribute_page,
+    collection_aliases,
+    collection_of,
+    collection_page,
+    collections_of,
+)
 from .sequences import ArchivedSequence
 from .shards import (
     HEADER_LENGTH,
@@ -569,7 +576,41 @@ class ArchiveReader:
         """
         return collection_of(self._finder.database, identifier)
 
-    def collection_aliases(self) -> list[tuple[Alias, Digest]]:
+    def collection_page(
+        self, attributes: Mapping[str, str], page: int, page_size: int
+    ) -> tuple[list[Digest], int]:
+        """Digests of some collections, and how many there are in all.
+
+        Args:
+            attributes: Only those with these digests.
+            page: From 0.
+
+        Raises:
+            BadName: No such attribute, or no digest.
+        """
+        return collection_page(self._finder.database, attributes, page, page_size)
+
+    def attribute_page(self, attribute: str, page: int, page_size: int) -> tuple[list[Digest], int]:
+        """The different digests of an attribute of collections, sorted, a page of them, and how
+        many there are.
+
+        Raises:
+            BadName: No such attribute.
+        """
+        return attribute_page(self._finder.database, attribute, page, page_size)
+
+    def namespaces(self) -> list[str]:
+        """The namespaces of aliases of sequences, sorted."""
+        return sorted(name for name, count in self._finder.database.namespaces() if count)
+
+    def committed(self) -> tuple[str, str] | None:
+        """When the first and the last batch were committed (ISO 8601, UTC); None if none was."""
+        first, last = self._finder.database.connection.execute(
+            "SELECT min(created), max(created) FROM batches"
+        ).fetchone()
+        return None if first is None else (first, last)
+
+    def all_collection_aliases(self) -> list[tuple[Alias, Digest]]:
         """The aliases of all collections and what they mean, sorted."""
         return collection_aliases(self._finder.database)
 

@@ -150,7 +150,7 @@ def test_names_move_end_and_are_what_they_were(
     assert cli("collection", "unname", "lab:new").code == 0
     with seqarchive.connect(root, "r1") as archive:
         assert archive.collection("lab:new").digest == digests[1]
-        assert [str(alias) for alias, _ in archive.collection_aliases()] == ["lab:new"]
+        assert [str(alias) for alias, _ in archive.all_collection_aliases()] == ["lab:new"]
 
 
 def test_a_name_without_its_namespace_may_be_ambiguous(
@@ -203,7 +203,7 @@ def test_a_collection_that_is_reclaimed_takes_its_names_and_what_was_said_along(
     assert cli("repair", "--reclaim").code == 0
     with seqarchive.connect(root) as archive:
         assert [one.digest for one in archive.collections()] == digests[1:]
-        assert archive.collection_aliases() == []
+        assert archive.all_collection_aliases() == []
     assert named(root, "lab:g") is None
     assert cli("fhr", "list").out == ""
     assert cli("verify", "--full").code == 0

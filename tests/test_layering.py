@@ -157,6 +157,8 @@ _EXTRAS = {
     "seqarchive.remote.reading": "remote/__init__.py",
     "seqarchive.sources.s3": "sources/opening.py",
     "seqarchive.transfer.signatures": "transfer/signing.py",
+    "seqarchive.server.app": "server/__init__.py",
+    "seqarchive.server.running": "server/__init__.py",
 }
 
 

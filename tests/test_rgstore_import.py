@@ -149,7 +149,7 @@ def test_some_collections_come_with_what_belongs_to_them(
     with seqarchive.connect(root) as archive:
         assert len(archive) == 3
         assert archive.fetch("x:1b") == "GATTACA"
-        assert [str(alias) for alias, _ in archive.collection_aliases()] == ["lab:more.fa"]
+        assert [str(alias) for alias, _ in archive.all_collection_aliases()] == ["lab:more.fa"]
     again = report(cli(*words))
     assert (again["collections_known"], again["sequences_known"]) == (1, 3)
     assert again["sequences_added"] == again["aliases_added"] == 0
@@ -208,7 +208,7 @@ def test_what_is_lost_is_refused_by_name_or_left_out(root: Path, cli: Cli, tmp_p
     assert sum("NP_1.1" in line for line in some["skipped"]) >= 1
     with seqarchive.connect(root) as archive:
         assert len(archive.collections()) == 3
-        assert "lab:x.fa" not in {str(alias) for alias, _ in archive.collection_aliases()}
+        assert "lab:x.fa" not in {str(alias) for alias, _ in archive.all_collection_aliases()}
         assert archive.fetch(sha512t24u("MEKL")) == "MEKL"
         assert sha512t24u("MEUKL") not in archive
 

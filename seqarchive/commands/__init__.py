@@ -63,6 +63,7 @@ _VERBS = {
     "export-rgstore": "export_rgstore",
     "import-rgstore": "import_rgstore",
     "verify-rgstore": "verify_rgstore",
+    "serve": "serve",
     "export-seqrepo": "export_seqrepo",
     "import-seqrepo": "import_seqrepo",
     "verify": "verify",

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Any
@@ -617,6 +617,32 @@ class RefgetStore:
             for one in found
             if all(self._attribute(one, name) == wanted for name, wanted in attributes.items())
         ]
+
+    def collection_page(
+        self, attributes: Mapping[str, str], page: int, page_size: int
+    ) -> tuple[list[Digest], int]:
+        """As for an archive, in the order of the index."""
+        if attributes:
+            found = [Digest(one.digest) for one in self.collections(**attributes)]
+        else:
+            found = [Digest(one) for one in self.list_collections()]
+        return found[page * page_size : (page + 1) * page_size], len(found)
+
+    def attribute_page(self, attribute: str, page: int, page_size: int) -> tuple[list[Digest], int]:
+        """As for an archive."""
+        if attribute not in ATTRIBUTES:
+            raise BadName(f"{attribute!r} is no attribute")
+        found = sorted({self._attribute(one, attribute) or "" for one in self.collections()})
+        some = found[page * page_size : (page + 1) * page_size]
+        return [Digest(one) for one in some], len(found)
+
+    def namespaces(self) -> list[str]:
+        """The namespaces of aliases of sequences, sorted."""
+        return sorted(self.manifest.sequence_namespaces)
+
+    def committed(self) -> tuple[str, str] | None:
+        """None: a store does not say it in a way that one can rely on."""
+        return None
 
     @staticmethod
     def _attribute(collection: StoreCollection, name: str) -> str | None:

@@ -152,16 +152,55 @@ def collections_of(
     Raises:
         BadName: No such attribute, or no digest.
     """
-    wanted = filters or {}
-    unknown = sorted(wanted.keys() - set(ATTRIBUTES))
-    if unknown:
-        raise BadName(f"{unknown[0]!r} is no attribute: there are {', '.join(sorted(ATTRIBUTES))}")
-    conditions = "".join(f" AND {name} = ?" for name in wanted)
+    conditions, values = _conditions(filters or {})
     rows = database.connection.execute(
-        f"SELECT {_COLUMNS} FROM collections WHERE 1{conditions} ORDER BY id",
-        [digest_bytes(parse_digest(digest)) for digest in wanted.values()],
+        f"SELECT {_COLUMNS} FROM collections WHERE 1{conditions} ORDER BY id", values
     )
     return [ArchivedCollection(database, row) for row in rows.fetchall()]
+
+
+def collection_page(
+    database: Database, filters: Mapping[str, str], page: int, page_size: int
+) -> tuple[list[Digest], int]:
+    """Digests of some collections in the order in which they were added, and how many there are.
+
+    Raises:
+        BadName: No such attribute, or no digest.
+    """
+    conditions, values = _conditions(filters)
+    execute = database.connection.execute
+    (total,) = execute(f"SELECT count(*) FROM collections WHERE 1{conditions}", values).fetchone()
+    rows = execute(
+        f"SELECT digest FROM collections WHERE 1{conditions} ORDER BY id LIMIT ? OFFSET ?",
+        [*values, page_size, page * page_size],
+    )
+    return [digest_text(digest) for (digest,) in rows], total
+
+
+def attribute_page(
+    database: Database, attribute: str, page: int, page_size: int
+) -> tuple[list[Digest], int]:
+    """The different digests of an attribute, sorted as bytes, and how many there are.
+
+    Raises:
+        BadName: No such attribute.
+    """
+    _conditions({attribute: "A" * 32})
+    execute = database.connection.execute
+    (total,) = execute(f"SELECT count(DISTINCT {attribute}) FROM collections").fetchone()
+    rows = execute(
+        f"SELECT DISTINCT {attribute} FROM collections ORDER BY {attribute} LIMIT ? OFFSET ?",
+        (page_size, page * page_size),
+    )
+    return [digest_text(digest) for (digest,) in rows], total
+
+
+def _conditions(filters: Mapping[str, str]) -> tuple[str, list[bytes]]:
+    unknown = sorted(filters.keys() - set(ATTRIBUTES))
+    if unknown:
+        raise BadName(f"{unknown[0]!r} is no attribute: there are {', '.join(sorted(ATTRIBUTES))}")
+    conditions = "".join(f" AND {name} = ?" for name in filters)
+    return conditions, [digest_bytes(parse_digest(digest)) for digest in filters.values()]
 
 
 def collection_id_of(connection: sqlite3.Connection, identifier: str) -> int:

@@ -5,6 +5,7 @@ The schema is that of biocommons.seqrepo 0.6 ("schema version" 1, unchanged sinc
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,3 +77,23 @@ class Layout:
     def sequences(self) -> Path:
         """The database that says which file has a sequence."""
         return self.journal / "db.sqlite3"
+
+
+#: Namespaces of digests as SeqRepo spells them.
+_SPELLED = {"md5": "MD5", "sha1": "SHA1", "seguid": "SEGUID"}
+
+
+def spelled_names(names: Iterable[str]) -> list[str]:
+    """Names (``namespace:alias``) as SeqRepo has them: those that it stores under another namespace
+    in both spellings, as its interface gives them."""
+    found = []
+    for name in names:
+        namespace, _, alias = name.partition(":")
+        if namespace in _SPELLED:
+            found.append(f"{_SPELLED[namespace]}:{alias}")
+            continue
+        if namespace in STORED_NAMESPACES:
+            found.append(f"{STORED_NAMESPACES[namespace]}:{alias}")
+        if namespace != "trunc512":
+            found.append(name)
+    return found

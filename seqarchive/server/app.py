@@ -1,0 +1,82 @@
+"""The application: all interfaces of one archive, and of its releases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from ..reader import ArchiveReader
+from ..version import __version__
+from .answers import logger, refusal
+from .collections import collection_router
+from .seqrepo_rest import seqrepo_router
+from .sequences import sequence_router
+from .served import Identity, Limits, Service, service_of
+
+#: What scripts in browsers may see of an answer.
+_EXPOSED = ["Content-Length", "Content-Range", "Accept-Ranges", "ETag"]
+
+#: Seconds that a browser need not ask again whether it may ask.
+_PREFLIGHT = 86_400
+
+ROUTERS = (sequence_router, collection_router, seqrepo_router)
+
+
+def create_app(
+    archive: ArchiveReader | Service,
+    *,
+    identity: Identity | None = None,
+    limits: Limits | None = None,
+    origins: Sequence[str] = ("*",),
+) -> FastAPI:
+    """An application that serves an archive.
+
+    Whoever has a FastAPI application includes single routers instead (``sequence_router``,
+    ``collection_router``, ``seqrepo_router``), with any prefix, for as many archives as there are.
+
+    Args:
+        archive: What is served, open for as long as the application runs.
+        identity: Who serves, for service-info.
+        limits: What one request may cost.
+        origins: Web sites whose scripts may ask.
+    """
+    service = (
+        archive
+        if isinstance(archive, Service)
+        else service_of(archive, identity=identity or Identity(), limits=limits or Limits())
+    )
+    app = FastAPI(title=service.identity.name, version=__version__, redoc_url=None)
+    for make in ROUTERS:
+        app.include_router(make(service))
+    app.add_route("/healthz", _healthy, methods=["GET", "HEAD"], name="healthz")
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(Exception, _unexpected)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "HEAD", "POST", "OPTIONS"],
+        allow_headers=["*"],
+        expose_headers=_EXPOSED,
+        max_age=_PREFLIGHT,
+    )
+    return app
+
+
+async def _healthy(_request: Request) -> Response:
+    return Response("ok\n", media_type="text/plain")
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refusal(error.status_code, str(error.detail), error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    """A defect of ours: told in a word, and in full in the log."""
+    logger.error("%s %s", request.method, request.url.path, exc_info=error)
+    return refusal(500, "an error of the server; it was logged")

@@ -1,0 +1,89 @@
+"""SeqRepo's REST interface, as vrs-python, hgvs and anyvar call it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from ..errors import Ambiguous
+from ..seqrepo.layout import spelled_names
+from ..version import __version__
+from .answers import REVALIDATED, answering, in_thread, json_answer
+from .asking import Part, Refused, number
+from .sequences import pieces_of
+from .served import INLINE, Service
+
+_METHODS = ["GET", "HEAD"]
+
+
+def seqrepo_router(service: Service) -> APIRouter:
+    """Routes below ``/seqrepo/1``."""
+    router = APIRouter(tags=["SeqRepo"])
+    about = _SeqRepo(service)
+    for path, handler in (
+        ("/seqrepo/1/ping", about.ping),
+        ("/seqrepo/1/sequence/{identifier:path}", about.sequence),
+        ("/seqrepo/1/metadata/{identifier:path}", about.metadata),
+    ):
+        name = f"seqrepo_{handler.__name__}"
+        router.add_route(path, answering(handler), methods=_METHODS, name=name)
+    return router
+
+
+class _SeqRepo:
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def ping(self, request: Request) -> Response:
+        """That the service is there."""
+        document = {
+            "url": str(request.url_for("seqrepo_ping")),
+            "version": __version__,
+            "dependencies": {"seqrepo": {"version": __version__, "root": ""}},
+        }
+        return json_answer(document, headers={"Cache-Control": REVALIDATED})
+
+    async def sequence(self, request: Request) -> Response:
+        """Residues; as much of a range as the sequence has."""
+        unknown = sorted(set(request.query_params) - {"start", "end"})
+        if unknown:
+            raise Refused(400, f"{unknown[0]!r} is no parameter")
+        start, end = number(request, "start"), number(request, "end")
+        if start is not None and end is not None and start > end:
+            raise Refused(422, "start is behind end")
+        archive = self._service.archive_of(request)
+        try:
+            found = archive[request.path_params["identifier"]]
+        except Ambiguous as error:
+            raise Refused(422, str(error)) from None
+        length = len(found)
+        first = min(start or 0, length)
+        last = length if end is None else min(end, length)
+        headers = {
+            "Cache-Control": REVALIDATED,
+            "Content-Length": str(max(last - first, 0)),
+            "Content-Type": "text/plain; charset=utf-8",
+        }
+        if request.method == "HEAD":
+            return Response(None, 200, headers)
+        if last - first <= INLINE:
+            residues = archive.fetch_digest(found.digest, first, max(last, first))
+            return Response(residues.encode("ascii"), 200, headers)
+        pieces = pieces_of(archive, found, Part(first, last, is_range=False))
+        return StreamingResponse(pieces, 200, headers)
+
+    async def metadata(self, request: Request) -> Response:
+        """Length, letters, names and when it was added."""
+        archive, identifier = self._service.archive_of(request), request.path_params["identifier"]
+        try:
+            found = await in_thread(archive.metadata, identifier)
+        except Ambiguous as error:
+            raise Refused(422, str(error)) from None
+        document = {
+            "added": found.get("added"),
+            "aliases": spelled_names(found["aliases"]),
+            "alphabet": found["alphabet"],
+            "length": found["length"],
+        }
+        return json_answer(document, headers={"Cache-Control": REVALIDATED})

@@ -1,0 +1,635 @@
+"""The service, on a real socket: every row of the tables of the standards, their own test suites,
+and the clients that talk to it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import uvicorn
+from biocommons.seqrepo import dataproxy as seqrepo_dataproxy
+from fastapi import FastAPI
+from ga4gh.vrs.dataproxy import create_dataproxy
+from refget.compliance import run_compliance
+
+import seqarchive
+from seqarchive.server import create_app
+from seqarchive.server.collections import collection_router
+from seqarchive.server.sequences import sequence_router
+from seqarchive.server.served import Limits, service_of
+
+DATA = Path(__file__).parent / "data"
+
+V1, V2 = (f"text/vnd.ga4gh.refget.v{n}.0.0+plain; charset=us-ascii" for n in (1, 2))
+
+#: phiX174, which is circular, and yeast's chromosome I.
+PHIX, CHR1 = "SQ.IIXILYBQCpHdC4qpI3sOQ_HAeAm9bmeF", "SQ.lZyxiD_ByprhOUzrR1o1bq0ezO_1gkrn"
+PHIX_LENGTH, CHR1_LENGTH = 5386, 230_218
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    """An application on a real server; its address."""
+    config = uvicorn.Config(app, log_level="error", lifespan="off", server_header=False)
+    server = uvicorn.Server(config)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sequences and collections that the suites of the standards want."""
+    root = tmp_path_factory.mktemp("served") / "root"
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root)]
+    compliance = str(DATA / "nucl" / "ga4gh_refget_compliance.fa")
+    load = ["load", "-n", "refseq", "--circular", "NC_001422.1", compliance]
+    subprocess.run([*command, *load], check=True, stdout=subprocess.DEVNULL)
+    with seqarchive.connect(root) as archive:
+        for file in sorted((DATA / "edge" / "refget_test_fasta").glob("*.fa")):
+            name = file.stem
+            archive.load(file, f"test-{name}", threads=0, collection=f"test:{name}")
+        archive["lab:odd/name:with|all%20"] = "ACGTACGT"
+        archive["a:twice"], archive["b:twice"] = "AAAA", "CCCC"
+    fhr = DATA / "edge" / "refget_test_fasta" / "sample_fhr.json"
+    said = ["fhr", "set", "--partial", "test:base", str(fhr)]
+    subprocess.run([*command, *said], check=True, stdout=subprocess.DEVNULL)
+    return root
+
+
+@pytest.fixture(scope="module")
+def archive(root: Path) -> Iterator[seqarchive.Archive]:
+    with seqarchive.connect(root) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def url(archive: seqarchive.Archive) -> Iterator[str]:
+    with running(create_app(archive)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def phix(archive: seqarchive.Archive) -> str:
+    return archive.fetch(PHIX)
+
+
+def get(address: str, **headers: str) -> requests.Response:
+    """An answer; with nothing in the request but what is asked for."""
+    with requests.Session() as session:
+        session.headers.clear()
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return session.get(address, headers=given, timeout=20)
+
+
+def refused(answer: requests.Response, status: int) -> None:
+    """An error of the one shape."""
+    assert answer.status_code == status, answer.text
+    document = answer.json()
+    assert document["status_code"] == status
+    assert document["msg"]
+    assert "Traceback" not in answer.text
+
+
+# --- residues -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        PHIX, f"ga4gh:{PHIX}", "3332ed720ac7eaa9b3655c06f6b9e196",
+        "3332ED720AC7EAA9B3655C06F6B9E196", "md5:3332ed720ac7eaa9b3655c06f6b9e196",
+        "md5%3A3332ed720ac7eaa9b3655c06f6b9e196", "refseq:NC_001422.1", "NC_001422.1",
+        "2085c82d80500a91dd0b8aa9237b0e43f1c0780" + "9bd6e6785", "sha512t24u:" + PHIX[3:], PHIX[3:],
+    ],
+)  # fmt: skip
+def test_a_sequence_has_many_names(url: str, phix: str, identifier: str) -> None:
+    answer = get(f"{url}/sequence/{identifier}")
+    if len(identifier) == 48:  # trunc512
+        names = get(f"{url}/sequence/{PHIX}/metadata").json()["metadata"]
+        answer = get(f"{url}/sequence/{names['trunc512']}")
+        assert get(f"{url}/sequence/trunc512:{names['trunc512'].upper()}").text == phix
+    assert (answer.status_code, answer.text) == (200, phix)
+    assert answer.headers["Content-Type"] == V2
+    assert answer.headers["Content-Length"] == str(PHIX_LENGTH)
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert "Content-Encoding" not in answer.headers
+    assert answer.headers["ETag"] == f'"{PHIX}"'
+    is_name = "NC_001422" in identifier
+    assert answer.headers["Cache-Control"] == (
+        "no-cache" if is_name else "public, max-age=31536000, immutable"
+    )
+
+
+def test_names_may_have_anything_in_them(url: str) -> None:
+    assert get(f"{url}/sequence/lab:odd%2Fname:with%7Call%2520").text == "ACGTACGT"
+    assert get(f"{url}/sequence/lab:odd/name:with%7Call%2520").text == "ACGTACGT"
+    refused(get(f"{url}/sequence/a:%ff"), 404)
+    refused(get(f"{url}/sequence/nothing"), 404)
+    refused(get(f"{url}/sequence/SQ.{'x' * 32}"), 404)
+    refused(get(f"{url}/sequence/twice"), 409)
+    assert "a:twice, b:twice" in get(f"{url}/sequence/twice").json()["msg"]
+
+
+@pytest.mark.parametrize(
+    ("query", "first", "last"),
+    [
+        ("start=0&end=5", 0, 5), ("start=10&end=10", 10, 10), ("end=5", 0, 5), ("end=0", 0, 0),
+        ("start=5380", 5380, PHIX_LENGTH), ("start=0", 0, PHIX_LENGTH),
+        ("start=5385&end=5386", 5385, 5386), ("start=00005&end=0010", 5, 10),
+    ],
+)  # fmt: skip
+def test_parts_by_start_and_end(url: str, phix: str, query: str, first: int, last: int) -> None:
+    answer = get(f"{url}/sequence/{PHIX}?{query}")
+    assert (answer.status_code, answer.text) == (200, phix[first:last])
+    assert answer.headers["Content-Length"] == str(last - first)
+    assert answer.headers["Accept-Ranges"] == "none"
+    assert "Content-Range" not in answer.headers
+
+
+@pytest.mark.parametrize(("start", "end"), [(5374, 5), (5374, 0), (5000, 4999), (1, 0)])
+def test_parts_go_over_the_origin_of_a_circle(url: str, phix: str, start: int, end: int) -> None:
+    answer = get(f"{url}/sequence/{PHIX}?start={start}&end={end}")
+    assert (answer.status_code, answer.text) == (200, phix[start:] + phix[:end])
+    assert answer.headers["Content-Length"] == str(PHIX_LENGTH - start + end)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("start=5386", 416), ("start=5386&end=5386", 416), ("start=5386&end=5", 416),
+        ("start=6000", 416), ("end=5387", 416), ("start=0&end=99999", 416),
+        ("start=abc", 400), ("start=-10", 400), ("end=", 400), ("start=", 400), ("end=1.5", 400),
+        ("start=4294967296", 400), ("end=99999999999999999999", 400), ("start=1&start=2", 400),
+        ("start=%D9%A1", 400), ("start=+1", 400), ("start=1e3", 400),
+    ],
+)  # fmt: skip
+def test_parts_that_are_none(url: str, query: str, status: int) -> None:
+    answer = get(f"{url}/sequence/{PHIX}?{query}")
+    refused(answer, status)
+    if status == 416:
+        assert answer.headers["Content-Range"] == f"bytes */{PHIX_LENGTH}"
+
+
+def test_a_linear_sequence_has_no_parts_over_an_origin(url: str) -> None:
+    refused(get(f"{url}/sequence/{CHR1}?start=10&end=5"), 416)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first", "last"),
+    [
+        ("bytes=0-4", 0, 5), ("bytes=5-5", 5, 6), ("bytes=5380-9999", 5380, PHIX_LENGTH),
+        ("bytes=5380-", 5380, PHIX_LENGTH), ("bytes=-6", 5380, PHIX_LENGTH),
+        ("bytes=-99999", 0, PHIX_LENGTH), ("bytes=0-5385", 0, PHIX_LENGTH),
+    ],
+)  # fmt: skip
+def test_ranges(url: str, phix: str, asked: str, first: int, last: int) -> None:
+    answer = get(f"{url}/sequence/{PHIX}", Range=asked)
+    assert (answer.status_code, answer.text) == (206, phix[first:last])
+    assert answer.headers["Content-Range"] == f"bytes {first}-{last - 1}/{PHIX_LENGTH}"
+    assert answer.headers["Content-Length"] == str(last - first)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        ("bytes=5386-", 416), ("bytes=6000-7000", 416), ("bytes=9-5", 416), ("bytes=-0", 416),
+        ("bytes=", 400), ("bytes=-", 400), ("bytes=a-b", 400), ("bytes==1-2", 400),
+        ("bytes=1--2", 400), ("bytes=0-1,3-4", 400), ("units=0-5", 400), ("0-5", 400),
+        ("bytes 0-5", 400), ("bytes=" + "9" * 40 + "-", 400),
+    ],
+)  # fmt: skip
+def test_ranges_that_are_none(url: str, asked: str, status: int) -> None:
+    answer = get(f"{url}/sequence/{PHIX}", Range=asked)
+    refused(answer, status)
+    if status == 416:
+        assert answer.headers["Content-Range"] == f"bytes */{PHIX_LENGTH}"
+
+
+def test_a_range_and_start_or_end_exclude_each_other(url: str) -> None:
+    for query in ("start=0", "end=5", "start=0&end=5"):
+        refused(get(f"{url}/sequence/{PHIX}?{query}", Range="bytes=0-4"), 400)
+
+
+def test_what_did_not_change_is_not_sent_again(url: str, phix: str) -> None:
+    etag = get(f"{url}/sequence/{PHIX}").headers["ETag"]
+    for given in (etag, f"W/{etag}", f'"x", {etag}', "*"):
+        answer = get(f"{url}/sequence/{PHIX}", If_None_Match=given)
+        assert (answer.status_code, answer.content) == (304, b"")
+        assert answer.headers["ETag"] == etag
+    assert get(f"{url}/sequence/{PHIX}", If_None_Match='"x"').text == phix
+    part = get(f"{url}/sequence/{PHIX}?start=1&end=5").headers["ETag"]
+    assert part != etag
+    # A part of what the client has, or all of what it has not.
+    assert get(f"{url}/sequence/{PHIX}", Range="bytes=0-4", If_Range=etag).status_code == 206
+    other = get(f"{url}/sequence/{PHIX}", Range="bytes=0-4", If_Range='"old"')
+    assert (other.status_code, other.text) == (200, phix)
+
+
+@pytest.mark.parametrize(
+    ("accept", "found"),
+    [
+        ("", V2), ("*/*", V2), ("text/*", V2), ("text/plain", V2), (V2, V2), (V1, V1),
+        ("text/vnd.ga4gh.refget.v2.0.0+plain", V2), ("text/vnd.ga4gh.refget.v1.0.0+plain", V1),
+        ("text/vnd.ga4gh.refget.v1.0.0+plain;q=0.5, text/plain", V2),
+        ("text/vnd.ga4gh.refget.v1.0.0+plain, */*;q=0.1", V1), ("TEXT/PLAIN", V2),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", V2),
+        ("*", V2), ("text/plain;q=0, */*", None), ("text/html, text/plain;q=0.001", V2),
+    ],
+)  # fmt: skip
+def test_the_kind_of_answer_is_the_one_that_is_liked_most(
+    url: str, accept: str, found: str | None
+) -> None:
+    answer = get(f"{url}/sequence/{PHIX}?end=1", Accept=accept)
+    if found is None:  # of version 2 nothing is wanted, of others anything
+        assert answer.headers["Content-Type"] == V1
+    else:
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, found)
+
+
+@pytest.mark.parametrize(
+    "accept", ["embl/some_json", "application/json", "text/plain;q=0", "nonsense", "image/*"]
+)
+def test_what_cannot_be_given_is_refused(url: str, accept: str) -> None:
+    refused(get(f"{url}/sequence/{PHIX}", Accept=accept), 406)
+
+
+def test_heads_say_what_a_get_would(url: str) -> None:
+    for path in (
+        f"sequence/{PHIX}", f"sequence/{CHR1}", f"sequence/{PHIX}?start=1&end=9",
+        f"sequence/{PHIX}/metadata", "sequence/service-info", "service-info", "list/collection",
+        "seqrepo/1/ping", f"seqrepo/1/sequence/{PHIX}", "healthz",
+    ):  # fmt: skip
+        got, head = get(f"{url}/{path}"), requests.head(f"{url}/{path}", timeout=20)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["Content-Length"] == str(len(got.content))
+
+
+def test_long_sequences_are_streamed_whole(url: str, archive: seqarchive.Archive) -> None:
+    expected = archive.fetch(CHR1)
+    answer = get(f"{url}/sequence/{CHR1}", Accept_Encoding="gzip")
+    assert answer.text == expected
+    assert answer.headers["Content-Length"] == str(CHR1_LENGTH)
+    assert "Content-Encoding" not in answer.headers
+    assert "Transfer-Encoding" not in answer.headers
+    assert get(f"{url}/sequence/{CHR1}", Range="bytes=7-").text == expected[7:]
+    assert get(f"{url}/md5/6681ac2f62509cfc220d78751b8dc524").text == expected
+
+
+def test_scripts_of_other_sites_may_ask(url: str) -> None:
+    answer = get(f"{url}/sequence/{PHIX}?end=1", Origin="https://example.org")
+    assert answer.headers["Access-Control-Allow-Origin"] == "*"
+    exposed = answer.headers["Access-Control-Expose-Headers"]
+    assert {"Content-Length", "Content-Range", "Accept-Ranges", "ETag"} <= set(exposed.split(", "))
+    assert "Access-Control-Allow-Credentials" not in answer.headers
+    asked = requests.options(
+        f"{url}/sequence/{PHIX}",
+        headers={
+            "Origin": "https://example.org",
+            "Access-Control-Request-Method": "GET",
+            "Access-Control-Request-Headers": "range",
+        },
+        timeout=20,
+    )
+    assert asked.status_code == 200
+    assert "range" in asked.headers["Access-Control-Allow-Headers"].lower()
+    assert get(f"{url}/sequence/x", Origin="https://a.b").headers["Access-Control-Allow-Origin"]
+
+
+def test_other_methods_and_paths_are_refused(url: str) -> None:
+    for method in ("POST", "PUT", "DELETE", "PATCH"):
+        refused(requests.request(method, f"{url}/sequence/{PHIX}", timeout=20), 405)
+    refused(get(f"{url}/nothing"), 404)
+
+
+# --- what is known of them ----------------------------------------------------------------------
+
+
+def test_metadata_have_all_digests_and_names(url: str) -> None:
+    answer = get(f"{url}/sequence/NC_001422.1/metadata")
+    assert answer.headers["Content-Type"] == (
+        "application/vnd.ga4gh.refget.v2.0.0+json; charset=us-ascii"
+    )
+    found = answer.json()["metadata"]
+    assert found["md5"] == "3332ed720ac7eaa9b3655c06f6b9e196"
+    assert found["ga4gh"] == found["id"] == PHIX
+    assert found["length"] == PHIX_LENGTH
+    assert found["circular"] is True
+    assert {"alias": "NC_001422.1", "naming_authority": "refseq"} in found["aliases"]
+    v1 = "application/vnd.ga4gh.refget.v1.0.0+json"
+    answer = get(f"{url}/sequence/{PHIX}/metadata", Accept=v1)
+    assert answer.headers["Content-Type"].startswith(v1)
+    refused(get(f"{url}/sequence/nothing/metadata"), 404)
+    refused(get(f"{url}/sequence/{PHIX}/metadata", Accept="text/plain"), 406)
+
+
+def test_the_service_says_what_it_is_to_clients_of_both_versions(url: str) -> None:
+    found = get(f"{url}/sequence/service-info").json()
+    assert found["type"] == {
+        "group": "org.ga4gh", "artifact": "refget-sequence", "version": "2.0.0"
+    }  # fmt: skip
+    for name in ("id", "name", "version"):
+        assert isinstance(found[name], str)
+    assert set(found["organization"]) == {"name", "url"}
+    for version in ("refget", "service"):
+        assert found[version]["circular_supported"] is True
+        assert found[version]["algorithms"] == ["md5", "ga4gh", "trunc512"]
+        assert found[version]["subsequence_limit"] is None
+    assert "refseq" in found["refget"]["identifier_types"]
+    assert found["createdAt"] <= found["updatedAt"]
+
+
+def test_parts_may_be_limited(archive: seqarchive.Archive, phix: str) -> None:
+    with running(create_app(archive, limits=Limits(subsequence=100))) as url:
+        assert get(f"{url}/sequence/{PHIX}?end=100").text == phix[:100]
+        refused(get(f"{url}/sequence/{PHIX}?end=101"), 416)
+        refused(get(f"{url}/sequence/{PHIX}", Range="bytes=0-100"), 416)
+        refused(get(f"{url}/sequence/{PHIX}?start=5300&end=100"), 416)
+        assert get(f"{url}/sequence/{PHIX}").text == phix
+        info = get(f"{url}/sequence/service-info").json()
+        assert info["refget"]["subsequence_limit"] == 100
+
+
+def test_a_batch_that_is_loaded_is_seen_at_once(url: str, root: Path) -> None:
+    refused(get(f"{url}/sequence/lab:late"), 404)
+    with seqarchive.connect(root) as other:
+        other["lab:late"] = "GATTACA"
+    assert get(f"{url}/sequence/lab:late").text == "GATTACA"
+
+
+# --- collections --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def digests() -> dict[str, Any]:
+    file = DATA / "edge" / "refget_test_fasta" / "test_fasta_digests.json"
+    found: dict[str, Any] = json.loads(file.read_text())
+    return found
+
+
+def test_collections_at_both_levels(url: str, digests: dict[str, Any]) -> None:
+    for name, expected in digests.items():
+        digest = expected["top_level_digest"]
+        assert get(f"{url}/collection/{digest}?level=1").json() == expected["level1"], name
+        found = get(f"{url}/collection/{digest}")
+        assert found.json() == get(f"{url}/collection/test:{name[:-3]}").json()
+        assert {key: found.json()[key] for key in expected["level2"]} == expected["level2"]
+        assert found.headers["Cache-Control"].endswith("immutable")
+        again = get(f"{url}/collection/{digest}", If_None_Match=found.headers["ETag"])
+        assert again.status_code == 304
+        items = get(f"{url}/collection/{digest}?collated=false").json()
+        assert [one["name"] for one in items] == expected["level2"]["names"]
+        for attribute, value in expected["level1"].items():
+            answer = get(f"{url}/attribute/collection/{attribute}/{value}")
+            if attribute == "sorted_name_length_pairs":
+                refused(answer, 404)
+            else:
+                assert answer.json() == found.json()[attribute]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("collection/" + "x" * 32, 404), ("collection/x", 404),
+        ("collection/test:base?level=3", 400),
+        ("collection/test:base?level=", 400), ("collection/test:base?level=1&level=2", 400),
+        ("collection/test:base?collated=maybe", 400), ("comparison/test:base/nothing", 404),
+        ("attribute/collection/names/" + "x" * 32, 404), ("attribute/collection/names/x", 404),
+        ("attribute/collection/nothing/" + "x" * 32, 404), ("list/collection?page=-1", 400),
+        ("list/collection?page_size=0", 400), ("list/collection?page_size=100001", 400),
+        ("list/collection?page=x", 400), ("list/collection?nothing=" + "x" * 32, 400),
+        ("list/collection?names=x", 400), ("list/attributes/nothing", 404),
+        ("collection/test:subset/fhr", 404), ("alias/genome/test/base", 400),
+        ("alias/collection/test/nothing", 404), ("aliases/sequence/nothing", 404),
+        ("list/alias/genome", 400),
+    ],
+)  # fmt: skip
+def test_what_there_is_not(url: str, path: str, status: int) -> None:
+    refused(get(f"{url}/{path}"), status)
+
+
+def test_lists_are_paged_and_filtered_by_any_attribute(url: str, digests: dict[str, Any]) -> None:
+    everything = get(f"{url}/list/collection").json()
+    assert everything["pagination"] == {"page": 0, "page_size": 100, "total": 7}
+    pages = [get(f"{url}/list/collection?page={n}&page_size=2").json() for n in range(5)]
+    assert [one for page in pages for one in page["results"]] == everything["results"]
+    assert all(page["pagination"]["total"] == 7 for page in pages)
+    base = digests["base.fa"]["level1"]
+    for attribute, value in base.items():
+        found = get(f"{url}/list/collection?{attribute}={value}").json()["results"]
+        assert sorted(found) == sorted(
+            one["top_level_digest"]
+            for one in digests.values()
+            if one["level1"].get(attribute) == value
+        )
+        listed = get(f"{url}/list/attributes/{attribute}").json()
+        assert value in listed["results"]
+        assert listed["pagination"]["total"] == len(set(listed["results"]))
+    both = f"names={base['names']}&lengths={base['lengths']}"
+    assert get(f"{url}/list/collection?{both}").json()["pagination"]["total"] == 1
+
+
+def test_comparisons_by_digest_and_of_what_is_posted(url: str) -> None:
+    found = get(f"{url}/comparison/test:base/test:subset").json()
+    assert found["array_elements"]["a_and_b_count"]["names"] == 2
+    subset = get(f"{url}/collection/test:subset").json()
+    posted = requests.post(f"{url}/comparison/test:base", json=subset, timeout=20)
+    assert posted.json() == found
+    # What follows from names, lengths and sequences need not be there.
+    bare = {name: subset[name] for name in ("names", "lengths", "sequences")}
+    answer = requests.post(f"{url}/comparison/test:base", json=bare, timeout=20).json()
+    assert answer["digests"] == found["digests"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"names": ["a"]}', b'{"names": 1}', b"[" * 10_000, b"\xff", b"1"]
+)
+def test_what_is_posted_and_makes_no_sense_is_refused(url: str, body: bytes) -> None:
+    for path in ("comparison/test:base", "collection/test:base/regions"):
+        answer = requests.post(f"{url}/{path}", data=body, timeout=20)
+        if answer.status_code == 200:
+            assert (body, answer.json()) == (b"[]", [])
+        else:
+            refused(answer, 400)
+
+
+def test_names_fhr_and_regions(url: str, digests: dict[str, Any]) -> None:
+    base = digests["base.fa"]["top_level_digest"]
+    assert get(f"{url}/alias/collection/test/base").json() == {
+        "namespace": "test", "alias": "base", "digest": base
+    }  # fmt: skip
+    assert get(f"{url}/aliases/collection/{base}").json() == [["test", "base"]]
+    assert get(f"{url}/alias/sequence/refseq/NC_001422.1").json()["digest"] == PHIX[3:]
+    assert ["refseq", "NC_001422.1"] in get(f"{url}/aliases/sequence/{PHIX}").json()
+    assert get(f"{url}/list/alias/collection").json() == ["test"]
+    assert "refseq" in get(f"{url}/list/alias/sequence").json()
+    assert "base" in get(f"{url}/list/alias/collection/test").json()["results"]
+    assert "NC_001422.1" in get(f"{url}/list/alias/sequence/refseq").json()["results"]
+    assert get(f"{url}/list/fhr").json() == [base]
+    sample = DATA / "edge" / "refget_test_fasta" / "sample_fhr.json"
+    assert get(f"{url}/collection/{base}/fhr").json() == json.loads(sample.read_text())
+    regions = [{"chrom": "chrX", "start": 1, "end": 5}, {"chrom": "chr1"}]
+    answer = requests.post(f"{url}/collection/test:base/regions", json=regions, timeout=20)
+    assert answer.json() == [
+        {"chrom": "chrX", "start": 1, "end": 5, "sequence": "TGGG"},
+        {"chrom": "chr1", "start": 0, "end": 4, "sequence": "GGAA"},
+    ]
+    for wrong, status in (
+        ([{"chrom": "nothing"}], 404), ([{"chrom": "chrX", "start": 5, "end": 1}], 400),
+        ([{"chrom": "chrX", "start": -1}], 400), ([{"chrom": "chrX", "end": 99}], 400), ([7], 400),
+    ):  # fmt: skip
+        answer = requests.post(f"{url}/collection/test:base/regions", json=wrong, timeout=20)
+        refused(answer, status)
+
+
+# --- SeqRepo's interface --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("sequence/NC_001422.1?start=0&end=5", 200, 5), ("sequence/NC_001422.1?start=5380", 200, 6),
+        ("sequence/NC_001422.1?start=5380&end=9999", 200, 6),
+        ("sequence/NC_001422.1?start=9998&end=9999", 200, 0), ("sequence/nothing", 404, None),
+        ("sequence/NC_001422.1?start=5&end=1", 422, None), ("sequence/twice", 422, None),
+        ("sequence/NC_001422.1?start=-1", 400, None), ("sequence/NC_001422.1?x=1", 400, None),
+        ("metadata/twice", 422, None), ("metadata/nothing", 404, None),
+        ("sequence/3332ed72", 404, None), ("sequence/NC_%25", 404, None),
+    ],
+)  # fmt: skip
+def test_the_interface_of_seqrepo(
+    url: str, phix: str, path: str, status: int, text: int | None
+) -> None:
+    answer = get(f"{url}/seqrepo/1/{path}")
+    if text is None:
+        refused(answer, status)
+    else:
+        assert (answer.status_code, len(answer.text)) == (status, text)
+        assert answer.text in phix
+
+
+@pytest.mark.parametrize("kind", ["vrs", "seqrepo"])
+def test_real_clients_of_seqrepo(url: str, phix: str, kind: str) -> None:
+    if kind == "vrs":
+        proxy = create_dataproxy(f"seqrepo+{url}/seqrepo")
+    else:
+        proxy = seqrepo_dataproxy.create_dataproxy(f"seqrepo+{url}/seqrepo")
+    assert proxy.get_sequence("refseq:NC_001422.1", 5, 25) == phix[5:25]
+    assert proxy.get_sequence(f"ga4gh:{PHIX}") == phix
+    found = proxy.get_metadata("NC_001422.1")
+    assert found["length"] == PHIX_LENGTH
+    assert proxy.translate_sequence_identifier("refseq:NC_001422.1", "ga4gh") == [f"ga4gh:{PHIX}"]
+    with pytest.raises(KeyError):
+        proxy.get_sequence("refseq:nothing")
+
+
+# --- the suites of the standards ------------------------------------------------------------------
+
+
+def test_all_checks_of_refget_for_collections(url: str) -> None:
+    report = run_compliance(url)
+    failed = [one for one in report["results"] if not one["passed"]]
+    assert failed == []
+    assert report["total"] >= 65
+
+
+def test_all_checks_of_the_compliance_suite_for_sequences(url: str, tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "refget-compliance"), "report", "-s", f"{url}/"]
+    done = subprocess.run(
+        [*command, "--json", "-", "--no-web"], capture_output=True, text=True, check=False,
+        cwd=tmp_path, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (report,) = json.loads(done.stdout[done.stdout.index("[") :])
+    failed = [one["name"] for one in report["test_results"] if one["result"] != 1]
+    # It is for servers that know no circles, and is left out of itself.
+    assert failed == ["test_sequence_circular_support_false_errors"]
+    assert len(report["test_results"]) >= 30
+
+
+# --- mounted elsewhere, and as a command ----------------------------------------------------------
+
+
+def test_routers_go_into_any_application_for_several_archives(
+    archive: seqarchive.Archive, tmp_path: Path
+) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "seqarchive", "--root", str(tmp_path / "other"), "init"], check=True
+    )
+    with seqarchive.connect(tmp_path / "other") as other:
+        other["lab:x"] = "GGGG"
+        app = FastAPI()
+        app.include_router(sequence_router(service_of(archive)), prefix="/one")
+        app.include_router(sequence_router(service_of(other)), prefix="/two/deep")
+        app.include_router(collection_router(service_of(archive)), prefix="/cols")
+        with running(app) as url:
+            assert get(f"{url}/one/sequence/NC_001422.1?end=3").text == "GAG"
+            assert get(f"{url}/two/deep/sequence/lab:x").text == "GGGG"
+            refused(get(f"{url}/two/deep/sequence/NC_001422.1"), 404)
+            assert get(f"{url}/cols/list/collection").json()["pagination"]["total"] == 7
+
+
+def test_a_refgetstore_and_a_release_are_served_too(
+    archive: seqarchive.Archive, root: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root)]
+    for words in (["export-rgstore", str(tmp_path / "store")], ["snapshot", "r1"]):
+        subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
+    for opened in (seqarchive.connect(tmp_path / "store"), seqarchive.connect(root, "r1")):
+        with closing(opened), running(create_app(opened)) as url:
+            assert get(f"{url}/sequence/refseq:NC_001422.1?end=9").text == "GAGTTTTAT"
+            assert get(f"{url}/sequence/{PHIX}/metadata").json()["metadata"]["ga4gh"] == PHIX
+            assert get(f"{url}/collection/test:base?level=1").status_code == 200
+            assert get(f"{url}/list/collection").json()["pagination"]["total"] == 7
+            assert get(f"{url}/service-info").status_code == 200
+            assert get(f"{url}/sequence/service-info").status_code == 200
+            assert get(f"{url}/seqrepo/1/metadata/NC_001422.1").json()["length"] == PHIX_LENGTH
+
+
+def test_the_command_serves_until_it_is_stopped(root: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), "serve"]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--workers", "2"], stderr=subprocess.PIPE, text=True
+    )
+    try:
+        for _ in range(400):
+            try:
+                answer = get(f"http://127.0.0.1:{port}/sequence/{PHIX}?end=3")
+                break
+            except requests.ConnectionError:
+                assert process.poll() is None
+                time.sleep(0.05)
+        assert answer.text == "GAG"
+    finally:
+        process.terminate()
+        _, messages = process.communicate(timeout=30)
+    assert "Traceback" not in messages
+    for words, code, said in (
+        (["--host", "0.0.0.0"], 2, "--public"),
+        (["--root", str(root.parent / "nothing")], 3, "no archive"),
+    ):
+        done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
+        assert done.returncode == code
+        assert said in done.stderr
