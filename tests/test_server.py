@@ -20,6 +20,7 @@ import uvicorn
 from biocommons.seqrepo import dataproxy as seqrepo_dataproxy
 from fastapi import FastAPI
 from ga4gh.vrs.dataproxy import create_dataproxy
+from gtars.refget import RefgetStore
 from refget.compliance import run_compliance
 
 import seqarchive
@@ -606,26 +607,9 @@ def test_a_refgetstore_and_a_release_are_served_too(
 
 
 def test_the_command_serves_until_it_is_stopped(root: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with command_serving(root) as url:
+        assert get(f"{url}/sequence/{PHIX}?end=3").text == "GAG"
     command = [sys.executable, "-m", "seqarchive", "--root", str(root), "serve"]
-    process = subprocess.Popen(
-        [*command, "--port", str(port), "--workers", "2"], stderr=subprocess.PIPE, text=True
-    )
-    try:
-        for _ in range(400):
-            try:
-                answer = get(f"http://127.0.0.1:{port}/sequence/{PHIX}?end=3")
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None
-                time.sleep(0.05)
-        assert answer.text == "GAG"
-    finally:
-        process.terminate()
-        _, messages = process.communicate(timeout=30)
-    assert "Traceback" not in messages
     for words, code, said in (
         (["--host", "0.0.0.0"], 2, "--public"),
         (["--root", str(root.parent / "nothing")], 3, "no archive"),
@@ -633,3 +617,116 @@ def test_the_command_serves_until_it_is_stopped(root: Path) -> None:
         done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
         assert done.returncode == code
         assert said in done.stderr
+
+
+# --- releases and the store -----------------------------------------------------------------------
+
+
+@contextmanager
+def command_serving(root: Path, *options: str) -> Iterator[str]:
+    """``seqarchive serve`` in a process of its own; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), *options, "serve"]
+    process = subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE, text=True)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(400):
+            try:
+                get(f"{url}/healthz")
+                break
+            except requests.ConnectionError:
+                assert process.poll() is None
+                time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A root with two releases, something newer, and a store."""
+    root = tmp_path / "small"
+    command = [sys.executable, "-m", "seqarchive", "--quiet", "--root", str(root)]
+    file = tmp_path / "x.fa"
+    file.write_text(">a\n" + "ACGTTGCA" * 30_000 + "\n>b\nGATTACA\n")
+    for words in (
+        ["load", "-n", "t", "--collection", "lab:x", str(file)],
+        ["snapshot", "r1"],
+        ["alias", "add", "t:b", "t:c"],
+        ["snapshot", "r2"],
+        ["alias", "add", "t:b", "t:d"],
+        ["export-rgstore"],
+    ):
+        subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
+    return root
+
+
+def test_releases_are_served_whole_and_answer_for_themselves(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEQARCHIVE_CACHE", str(tmp_path / "cache"))
+    with command_serving(small) as url:
+        for path, status in (
+            ("sequence/t:d", 200), ("releases/r2/sequence/t:c", 200),
+            ("releases/r2/sequence/t:d", 404), ("releases/r1/sequence/t:c", 404),
+            ("releases/r1/collection/lab:x?level=1", 200), ("releases/r1/service-info", 200),
+            ("releases/r1/seqrepo/1/sequence/t:b", 200), ("releases/r3/sequence/t:b", 404),
+            ("releases/master/aliases.sqlite3", 404), ("releases/r1/../master/writer.lock", 404),
+            ("releases/r1/%2e%2e/master/aliases.sqlite3", 404), ("releases/..%2fr1", 404),
+            ("releases/latest/sequence/t:b?end=2", 200), ("releases/r1/nothing", 404),
+        ):  # fmt: skip
+            answer = get(f"{url}/{path}")
+            assert answer.status_code == status, path
+        newest = get(f"{url}/releases/latest/sequence/t:c?end=2")
+        assert (newest.url, newest.text) == (f"{url}/releases/r2/sequence/t:c?end=2", "GA")
+        listed = get(f"{url}/releases/releases.json")
+        assert listed.content == (small / "releases.json").read_bytes()
+        manifest = get(f"{url}/releases/r1/manifest.json")
+        assert manifest.content == (small / "r1" / "manifest.json").read_bytes()
+        assert manifest.headers["Cache-Control"].endswith("immutable")
+        refused(requests.post(f"{url}/releases/r1/manifest.json", timeout=20), 405)
+        # What reads published releases reads these.
+        for address, has_c in ((f"{url}/releases/r1", False), (f"{url}/releases", True)):
+            with seqarchive.connect(address) as archive:
+                assert archive.fetch("t:a", 7, 19) == "AACGTTGCAACG"
+                assert ("t:c" in archive) == has_c
+                assert archive.metadata("t:b")["length"] == 7
+        command = [sys.executable, "-m", "seqarchive", "--root", str(tmp_path / "pulled")]
+        subprocess.run([*command, "pull", f"{url}/releases", "r1"], check=True)
+        with seqarchive.connect(tmp_path / "pulled", "r1") as archive:
+            assert archive.fetch("t:b") == "GATTACA"
+
+
+def test_the_newest_release_is_served_whichever_it_is(small: Path) -> None:
+    command = [sys.executable, "-m", "seqarchive", "--quiet", "--root", str(small)]
+    with command_serving(small, "--instance", "latest") as url:
+        assert get(f"{url}/sequence/t:c").text == "GATTACA"
+        refused(get(f"{url}/sequence/t:d"), 404)
+        subprocess.run([*command, "snapshot", "r3"], check=True, stdout=subprocess.DEVNULL)
+        assert get(f"{url}/sequence/t:d").text == "GATTACA"
+        assert get(f"{url}/releases/r3/sequence/t:d").status_code == 200
+
+
+def test_gtars_reads_the_store_that_is_served(small: Path, tmp_path: Path) -> None:
+    with command_serving(small) as url:
+        info = get(f"{url}/service-info").json()["seqcol"]["refget_store"]
+        assert info == {"enabled": True, "url": f"{url}/store"}
+        store = RefgetStore.open_remote(str(tmp_path / "cache"), info["url"])
+        store.set_quiet(True)
+        (collection,) = store.list_collections()["results"]
+        assert get(f"{url}/collection/{collection.digest}").status_code == 200
+        digest = get(f"{url}/sequence/t:a/metadata").json()["metadata"]["ga4gh"][3:]
+        assert store.get_substring(digest, 7, 19) == "AACGTTGCAACG"
+        with seqarchive.connect(info["url"]) as ours:
+            assert ours.fetch("t:a", 7, 19) == "AACGTTGCAACG"
+        part = get(f"{url}/store/rgstore.json", Range="bytes=0-0")
+        assert (part.status_code, part.text) == (206, "{")
+        for path in ("", ".rgstore.lock", "nothing", "../master/writer.lock", "sequences", "a//b"):
+            refused(get(f"{url}/store/{path}"), 404)
+        assert requests.put(f"{url}/store/x", timeout=20).status_code == 405
+    with command_serving(small / "rgstore") as url:
+        assert get(f"{url}/sequence/t:b").text == "GATTACA"
+        assert get(f"{url}/store/rgstore.json").status_code == 200

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -11,9 +15,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..reader import ArchiveReader
+from ..rgstore import is_store
 from ..version import __version__
 from .answers import logger, refusal
 from .collections import collection_router
+from .files import Releases, StoreFiles
 from .seqrepo_rest import seqrepo_router
 from .sequences import sequence_router
 from .served import Identity, Limits, Service, service_of
@@ -33,6 +39,8 @@ def create_app(
     identity: Identity | None = None,
     limits: Limits | None = None,
     origins: Sequence[str] = ("*",),
+    root: Path | None = None,
+    store: Path | None = None,
 ) -> FastAPI:
     """An application that serves an archive.
 
@@ -44,15 +52,26 @@ def create_app(
         identity: Who serves, for service-info.
         limits: What one request may cost.
         origins: Web sites whose scripts may ask.
+        root: Whose releases are served too, below ``/releases``.
+        store: Directory of a RefgetStore of the same archive, served as it is below ``/store``.
     """
     service = (
         archive
         if isinstance(archive, Service)
         else service_of(archive, identity=identity or Identity(), limits=limits or Limits())
     )
+    if store is not None:
+        service = replace(service, extras=partial(_store_info, store))
     app = FastAPI(title=service.identity.name, version=__version__, redoc_url=None)
     for make in ROUTERS:
         app.include_router(make(service))
+    if root is not None:
+        app.mount(
+            "/releases",
+            Releases(root, lambda release: create_app(release, identity=identity, limits=limits)),
+        )
+    if store is not None:
+        app.mount("/store", StoreFiles(store))
     app.add_route("/healthz", _healthy, methods=["GET", "HEAD"], name="healthz")
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _unexpected)
@@ -65,6 +84,15 @@ def create_app(
         max_age=_PREFLIGHT,
     )
     return app
+
+
+def _store_info(store: Path, request: Request) -> dict[str, Any]:
+    """What service-info says of the store."""
+    is_there = is_store(store)
+    found: dict[str, Any] = {"enabled": is_there}
+    if is_there:
+        found["url"] = str(request.base_url).rstrip("/") + "/store"
+    return {"refget_store": found}
 
 
 async def _healthy(_request: Request) -> Response:

@@ -301,7 +301,7 @@ class _Collections:
                 "sorted_name_length_pairs": True,
                 "aliases": {"enabled": True},
                 "fhr_metadata": {"enabled": True},
-                **self._service.extras,
+                **self._service.extras(request),
             },
         )
         return json_answer(document, headers={"Cache-Control": REVALIDATED})

@@ -8,10 +8,14 @@ from typing import cast
 import uvicorn
 from fastapi import FastAPI
 
+from ..instances import LATEST, Instance
 from ..reader import ArchiveReader
+from ..rgstore import is_store
 from ..roots import open_readers
+from ..sources import directory_at, is_remote
 from .app import create_app
-from .served import Limits
+from .files import Latest
+from .served import Limits, Service
 
 #: Seconds that answers under way have when the service is stopped.
 _GRACE = 10
@@ -47,5 +51,17 @@ def app_of(
     Raises:
         NotFound, SourceError: It cannot be opened.
     """
-    archive = open_readers(addresses, instance)
-    return create_app(cast(ArchiveReader, archive), limits=Limits(subsequence=max_subsequence))
+    limits = Limits(subsequence=max_subsequence)
+    if len(addresses) != 1 or is_remote(addresses[0]):
+        return create_app(cast(ArchiveReader, open_readers(addresses, instance)), limits=limits)
+    place = directory_at(addresses[0])
+    if is_store(place) and instance is None:
+        archive = cast(ArchiveReader, open_readers(addresses))
+        return create_app(archive, limits=limits, store=place)
+    root = Instance.found(place, instance).root
+    store = root / "rgstore"
+    if instance == LATEST:
+        newest = Service(Latest(root), limits=limits)
+        return create_app(newest, limits=limits, root=root, store=store)
+    archive = cast(ArchiveReader, open_readers(addresses, instance))
+    return create_app(archive, limits=limits, root=root, store=store)

@@ -74,7 +74,8 @@ class Service:
     archive_of: Callable[[Request], ArchiveReader]
     identity: Identity = field(default_factory=Identity)
     limits: Limits = field(default_factory=Limits)
-    extras: Mapping[str, Any] = field(default_factory=dict)
+    extras: Callable[[Request], Mapping[str, Any]] = lambda _request: {}
+    """What the service-info of collections says besides."""
 
 
 def service_of(archive: ArchiveReader, **options: Any) -> Service:
