@@ -153,14 +153,18 @@ def runs_of(mask: bytes) -> Iterator[tuple[int, int]]:
         yield begin, at
 
 
-def masked(pieces: Iterable[str], mask: bytes) -> Iterator[str]:
-    """The pieces of a sequence, with lower case where it was."""
+def masked(pieces: Iterable[str], mask: bytes, first: int = 0) -> Iterator[str]:
+    """The pieces of a sequence, with lower case where it was.
+
+    Args:
+        first: Where the first piece begins.
+    """
     if not mask:
         yield from pieces
         return
     runs = runs_of(mask)
-    begin, end = next(runs, (0, 0))
-    at = 0
+    begin, end = next(((begin, end) for begin, end in runs if end > first), (0, 0))
+    at = first
     for piece in pieces:
         after = at + len(piece)
         parts = []

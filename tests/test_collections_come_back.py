@@ -4,7 +4,9 @@ width, and with its lower case if that was kept."""
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seqarchive
+from seqarchive.identifiers import Digest
 from seqarchive.layouts import IRREGULAR, RecordLayout, masked, runs_of
 from seqarchive.records import FastaScanner, Group, LongRecord, Record, records_in
+from seqarchive.seqcol.archived import NamedRecord
+from seqarchive.seqcol.as_fasta import CollectionFasta
 
 YEAST = Path(__file__).parent / "data" / "nucl" / "yeast_R64_ncbi_softmasked.fa.gz"
 
@@ -203,3 +208,33 @@ def test_long_and_short_records_see_the_same() -> None:
 
 def _chunks(text: bytes) -> list[bytes]:
     return [text[at : at + 100_000] for at in range(0, len(text), 100_000)]
+
+
+@given(st.data())
+def test_any_range_of_the_file_is_that_of_the_file(data: st.DataObject) -> None:
+    width = data.draw(st.integers(0, 9))
+    texts = data.draw(st.lists(st.text("ACgtN", max_size=40), max_size=5))
+    deflines = [f"é{n} words" for n in range(len(texts))]
+    lines = []
+    for defline, text in zip(deflines, texts, strict=True):
+        step = width or max(len(text), 1)
+        lines += [f">{defline}", *(text[at : at + step] for at in range(0, len(text), step))]
+    expected = "".join(f"{line}\n" for line in lines).encode()
+    by_digest = {str(n): text.upper() for n, text in enumerate(texts)}
+
+    class Collection:
+        line_bases = width
+
+        def records(self) -> Iterator[NamedRecord]:
+            for n, (defline, text) in enumerate(zip(deflines, texts, strict=True)):
+                layout = RecordLayout(with_mask=True)
+                layout.see(text.encode(), len(text), is_upper=False)
+                yield NamedRecord(defline, len(text), Digest(str(n)), layout.mask)
+
+    fasta = CollectionFasta(Collection(), lambda digest, a, b: by_digest[digest][a:b])
+    assert b"".join(fasta.chunks()) == expected
+    assert fasta.size() == len(expected)
+    start = data.draw(st.integers(0, len(expected)))
+    end = data.draw(st.integers(start, len(expected)))
+    assert b"".join(fasta.chunks(start, end)) == expected[start:end]
+    assert fasta.digests().sha256 == hashlib.sha256(expected).hexdigest()

@@ -3,6 +3,7 @@ and the clients that talk to it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import subprocess
@@ -500,6 +501,78 @@ def test_names_fhr_and_regions(url: str, digests: dict[str, Any]) -> None:
     ):  # fmt: skip
         answer = requests.post(f"{url}/collection/test:base/regions", json=wrong, timeout=20)
         refused(answer, status)
+
+
+# --- DRS ------------------------------------------------------------------------------------------
+
+
+def test_the_file_of_a_collection_is_an_object(url: str, root: Path, digests: Any) -> None:
+    base = digests["base.fa"]["top_level_digest"]
+    original = (DATA / "edge" / "refget_test_fasta" / "base.fa").read_bytes()
+    found = get(f"{url}/ga4gh/drs/v1/objects/{base}").json()
+    assert {"id", "self_uri", "size", "created_time", "checksums", "access_methods"} <= set(found)
+    assert found["self_uri"] == f"drs://{url.removeprefix('http://')}/{base}"
+    assert found["aliases"] == ["test:base"]
+    (access,) = found["access_methods"]
+    where = f"{url}/ga4gh/drs/v1/objects/{base}/access/{access['access_id']}"
+    assert get(where).json() == access["access_url"]
+    answer = get(access["access_url"]["url"])
+    assert answer.content == original == exported(root, base)
+    assert found["size"] == len(original) == int(answer.headers["Content-Length"])
+    assert {one["type"]: one["checksum"] for one in found["checksums"]} == {
+        "sha-256": hashlib.sha256(original).hexdigest(),
+        "md5": hashlib.md5(original).hexdigest(),
+        "sha-512": hashlib.sha512(original).hexdigest(),
+    }
+    again = get(access["access_url"]["url"], If_None_Match=answer.headers["ETag"])
+    assert again.status_code == 304
+
+
+def exported(root: Path, collection: str) -> bytes:
+    """The file of a collection, as the command writes it."""
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), "export"]
+    done = subprocess.run([*command, "--collection", collection], check=True, capture_output=True)
+    return done.stdout
+
+
+def test_any_range_of_an_object_can_be_had(
+    url: str, archive: seqarchive.Archive, root: Path
+) -> None:
+    (digest,) = (one.digest for one in archive.collections() if len(one) == 3 and not one.aliases())
+    where = f"{url}/ga4gh/drs/v1/objects/{digest}/bytes"
+    whole = get(where).content
+    assert whole == exported(root, digest)
+    for start, end in ((0, 10), (60, 70), (234_000, 240_000), (len(whole) - 5, len(whole))):
+        answer = get(where, Range=f"bytes={start}-{end - 1}")
+        assert (answer.status_code, answer.content) == (206, whole[start:end])
+        assert answer.headers["Content-Range"] == f"bytes {start}-{end - 1}/{len(whole)}"
+    refused(get(where, Range=f"bytes={len(whole)}-"), 416)
+    refused(get(where, Range="lines=0-1"), 400)
+
+
+def test_many_objects_at_once(url: str, digests: Any) -> None:
+    base, subset = (digests[name]["top_level_digest"] for name in ("base.fa", "subset.fa"))
+    asked = {"bulk_object_ids": [base, "nothing", subset]}
+    found = requests.post(f"{url}/ga4gh/drs/v1/objects", json=asked, timeout=20).json()
+    assert found["summary"] == {"requested": 3, "resolved": 2, "unresolved": 1}
+    assert found["unresolved_drs_objects"] == [{"error_code": 404, "object_ids": ["nothing"]}]
+    assert [one["id"] for one in found["resolved_drs_object"]] == [base, subset]
+    wanted = {"bulk_object_access_ids": [{"bulk_object_id": base, "bulk_access_ids": ["https"]}]}
+    answer = requests.post(f"{url}/ga4gh/drs/v1/objects/access", json=wanted, timeout=20).json()
+    (one,) = answer["resolved_drs_object_access_urls"]
+    assert get(one["url"]).content.startswith(b">chrX")
+    for path, body in (
+        ("objects", {}), ("objects", {"bulk_object_ids": "x"}),
+        ("objects", {"bulk_object_ids": [1]}), ("objects", {"bulk_object_ids": ["x"] * 1001}),
+        ("objects/access", []),
+        ("objects/access", {"bulk_object_access_ids": [7]}),
+    ):  # fmt: skip
+        refused(requests.post(f"{url}/ga4gh/drs/v1/{path}", json=body, timeout=20), 400)
+    info = get(f"{url}/ga4gh/drs/v1/service-info").json()
+    assert (info["type"]["artifact"], info["maxBulkRequestLength"]) == ("drs", 1000)
+    assert info["drs"]["objectCount"] == 7
+    refused(get(f"{url}/ga4gh/drs/v1/objects/nothing"), 404)
+    refused(get(f"{url}/ga4gh/drs/v1/objects/{base}/access/ftp"), 404)
 
 
 # --- SeqRepo's interface --------------------------------------------------------------------------

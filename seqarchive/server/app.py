@@ -19,6 +19,7 @@ from ..rgstore import is_store
 from ..version import __version__
 from .answers import logger, refusal
 from .collections import collection_router
+from .drs import drs_router
 from .files import Releases, StoreFiles
 from .seqrepo_rest import seqrepo_router
 from .sequences import sequence_router
@@ -30,7 +31,7 @@ _EXPOSED = ["Content-Length", "Content-Range", "Accept-Ranges", "ETag"]
 #: Seconds that a browser need not ask again whether it may ask.
 _PREFLIGHT = 86_400
 
-ROUTERS = (sequence_router, collection_router, seqrepo_router)
+ROUTERS = (sequence_router, collection_router, seqrepo_router, drs_router)
 
 
 def create_app(
