@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,10 +25,13 @@ from fastapi import FastAPI
 from ga4gh.vrs.dataproxy import create_dataproxy
 from gtars.refget import RefgetStore
 from refget.compliance import run_compliance
+from starlette.routing import Route
 
 import seqarchive
 from seqarchive.server import create_app
+from seqarchive.server.app import ROUTERS
 from seqarchive.server.collections import collection_router
+from seqarchive.server.openapi import PATHS, document
 from seqarchive.server.sequences import sequence_router
 from seqarchive.server.served import Limits, service_of
 
@@ -640,6 +645,38 @@ def test_all_checks_of_the_compliance_suite_for_sequences(url: str, tmp_path: Pa
     assert len(report["test_results"]) >= 30
 
 
+def test_every_route_is_described(archive: seqarchive.Archive) -> None:
+    found = {
+        (re.sub(r":\w+}", "}", route.path), method.lower())
+        for make in ROUTERS
+        for route in make(service_of(archive)).routes
+        if isinstance(route, Route)
+        for method in route.methods or ()
+        if method != "HEAD"
+    }
+    described = document("x")["paths"]
+    assert found == {
+        (path, method)
+        for path, item in described.items()
+        for method in item
+        if method != "parameters"
+    }
+    ids = [one["operationId"] for item in PATHS.values() for one in item.values()]
+    assert len(ids) == len(set(ids))
+
+
+def test_whatever_is_asked_the_answer_is_one_that_is_described(url: str, tmp_path: Path) -> None:
+    """Schemathesis makes requests of all kinds from the description."""
+    command = [str(Path(sys.executable).parent / "schemathesis"), "run", f"{url}/openapi.json"]
+    checks = "not_a_server_error,status_code_conformance,content_type_conformance"
+    done = subprocess.run(
+        [*command, "--checks", f"{checks},response_schema_conformance", "--max-examples", "15",
+         "--seed", "1", "--generation-database", "none", "--phases", "examples,coverage,fuzzing"],
+        capture_output=True, text=True, check=False, cwd=tmp_path, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-4000:]
+
+
 # --- mounted elsewhere, and as a command ----------------------------------------------------------
 
 
@@ -692,17 +729,41 @@ def test_the_command_serves_until_it_is_stopped(root: Path) -> None:
         assert said in done.stderr
 
 
+def test_each_request_is_a_line_and_a_number(root: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with command_serving(root, "-v", "--workers", "2", log=log) as url:
+        for _ in range(20):
+            get(f"{url}/sequence/{PHIX}?end=3", User_Agent="me")
+        get(f"{url}/whatever/there/is")
+        numbers = get(f"{url}/metrics").text
+    counted = re.findall(r'seqarchive_requests_total\{([^}]*)\} ([0-9.]+)', numbers)
+    by_labels = {labels: float(number) for labels, number in counted}
+    assert by_labels['kind="sequence",method="GET",status="200"'] == 20  # of both processes
+    assert by_labels['kind="other",method="GET",status="404"'] == 1
+    assert 'seqarchive_response_bytes_total{kind="sequence"} 60.0' in numbers
+    assert 'seqarchive_request_seconds_count{kind="sequence"} 20.0' in numbers
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    asked = [line for line in lines if line["path"] == f"/sequence/{PHIX}?end=3"]
+    assert len(asked) == 20
+    assert (asked[0]["status"], asked[0]["bytes"], asked[0]["agent"]) == (200, 3, "me")
+    assert asked[0]["client"] == "127.0.0.1"
+    assert "Traceback" not in log.read_text()
+
+
 # --- releases and the store -----------------------------------------------------------------------
 
 
 @contextmanager
-def command_serving(root: Path, *options: str) -> Iterator[str]:
-    """``seqarchive serve`` in a process of its own; its address."""
+def command_serving(root: Path, *options: str, log: Path | None = None) -> Iterator[str]:
+    """``seqarchive serve`` in a process of its own; its address. Its messages go into ``log``."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "seqarchive", "--root", str(root), *options, "serve"]
-    process = subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.PIPE, text=True)
+    own = [word for word in options if word.startswith("--w") or word.isdigit()]
+    others = [word for word in options if word not in own]
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), *others, "serve", *own]
+    with open(log or os.devnull, "w") as messages:
+        process = subprocess.Popen([*command, "--port", str(port)], stderr=messages)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(400):
@@ -715,7 +776,7 @@ def command_serving(root: Path, *options: str) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        assert process.wait(timeout=30) in (0, -15)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from ..sources.base import NotInstalled
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+    from starlette.types import ASGIApp
 
 
 def create_app(*arguments: Any, **options: Any) -> FastAPI:
@@ -27,13 +28,13 @@ def create_app(*arguments: Any, **options: Any) -> FastAPI:
     return create(*arguments, **options)
 
 
-def app_of(*arguments: Any, **options: Any) -> FastAPI:
-    """The application that serves what is at some addresses; as ``running.app_of``.
+def app_of(*arguments: Any, **options: Any) -> ASGIApp:
+    """The application that serves what is at some addresses; as ``running.measured_app_of``.
 
     Raises:
         NotInstalled: FastAPI or uvicorn is not there.
     """
-    app: FastAPI = _running().app_of(*arguments, **options)
+    app: ASGIApp = _running().measured_app_of(*arguments, **options)
     return app
 
 

@@ -17,10 +17,11 @@ from starlette.responses import Response
 from ..reader import ArchiveReader
 from ..rgstore import is_store
 from ..version import __version__
-from .answers import logger, refusal
+from .answers import json_answer, logger, refusal
 from .collections import collection_router
 from .drs import drs_router
 from .files import Releases, StoreFiles
+from .openapi import document
 from .seqrepo_rest import seqrepo_router
 from .sequences import sequence_router
 from .served import Identity, Limits, Service, service_of
@@ -63,7 +64,19 @@ def create_app(
     )
     if store is not None:
         service = replace(service, extras=partial(_store_info, store))
-    app = FastAPI(title=service.identity.name, version=__version__, redoc_url=None)
+    app = FastAPI(
+        title=service.identity.name,
+        version=__version__,
+        openapi_url=None,
+        docs_url=None,  # which would load scripts from elsewhere
+        redoc_url=None,
+    )
+    described = document(service.identity.name)
+
+    async def openapi(_request: Request) -> Response:
+        return json_answer(described)
+
+    app.add_route("/openapi.json", openapi, methods=["GET", "HEAD"], name="openapi")
     for make in ROUTERS:
         app.include_router(make(service))
     if root is not None:
