@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from biocommons.seqrepo import dataproxy as seqrepo_dataproxy
 from fastapi import FastAPI
 from ga4gh.vrs.dataproxy import create_dataproxy
 from gtars.refget import RefgetStore
+from refget.clients import SequenceClient, SequenceCollectionClient
 from refget.compliance import run_compliance
 from starlette.routing import Route
 
@@ -619,6 +621,70 @@ def test_real_clients_of_seqrepo(url: str, phix: str, kind: str) -> None:
     assert proxy.translate_sequence_identifier("refseq:NC_001422.1", "ga4gh") == [f"ga4gh:{PHIX}"]
     with pytest.raises(KeyError):
         proxy.get_sequence("refseq:nothing")
+
+
+# --- other clients --------------------------------------------------------------------------------
+
+
+def test_genomes_are_found_by_name(url: str, digests: Any) -> None:
+    base = digests["base.fa"]
+    for name in ("base", "test:base", base["top_level_digest"]):
+        found = get(f"{url}/v4/aliases/{name}").json()
+        assert found["digest"] == base["top_level_digest"]
+        assert found["collection"] == {
+            key: base["level2"][key] for key in ("names", "lengths", "sequences")
+        }
+        assert found["fhr"] is not None
+    refused(get(f"{url}/v4/aliases/nothing"), 404)
+    listed = get(f"{url}/v4/aliases").json()
+    row = {"name": "base", "namespace": "test", "genome_digest": base["top_level_digest"]}
+    assert row in listed["items"]
+    assert listed["pagination"] == {"offset": 0, "limit": 100, "total": 6}
+    assert get(f"{url}/v4/aliases?name=base").json()["items"] == [row]
+    pages = [get(f"{url}/v4/aliases?offset={n}&limit=1").json()["items"] for n in range(7)]
+    assert [one for page in pages for one in page] == listed["items"]
+    refused(get(f"{url}/v4/aliases?limit=0"), 400)
+
+
+def test_the_client_of_refget(url: str, phix: str, digests: Any) -> None:
+    sequences = SequenceClient([url], raise_errors=True)
+    assert sequences.get_sequence(PHIX, 5, 25) == phix[5:25]
+    metadata = sequences.get_metadata(PHIX)
+    assert metadata is not None
+    assert metadata["metadata"]["length"] == PHIX_LENGTH
+    collections = SequenceCollectionClient([url], raise_errors=True)
+    for expected in digests.values():
+        found = collections.get_collection(expected["top_level_digest"], level=1)
+        assert found == expected["level1"]
+    base, subset = (digests[name]["top_level_digest"] for name in ("base.fa", "subset.fa"))
+    compared = collections.compare(base, subset)
+    assert compared is not None
+    assert compared["digests"] == {"a": base, "b": subset}
+
+
+def test_samtools_decodes_a_cram_by_what_is_served(
+    url: str, phix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reference = tmp_path / "phix.fa"
+    reference.write_text(f">phix\n{phix}\n")
+    header = f"@SQ\tSN:phix\tLN:{len(phix)}\tM5:3332ed720ac7eaa9b3655c06f6b9e196\n"
+    read = f"r1\t0\tphix\t101\t60\t50M\t*\t0\t0\t{phix[100:150]}\t{'I' * 50}\n"
+    (tmp_path / "x.sam").write_text(header + read)
+    subprocess.run(
+        ["samtools", "view", "-C", "-T", str(reference), "-o", str(tmp_path / "x.cram"),
+         str(tmp_path / "x.sam")], check=True,
+    )  # fmt: skip
+    reference.unlink()
+    reference.with_name("phix.fa.fai").unlink(missing_ok=True)
+    monkeypatch.setenv("REF_CACHE", str(tmp_path / "cache" / "%2s" / "%2s" / "%s"))
+    for path in (f"{url}/md5/%s", f"{url}/sequence/%s"):
+        monkeypatch.setenv("REF_PATH", path)
+        done = subprocess.run(
+            ["samtools", "view", str(tmp_path / "x.cram")], capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert done.stdout.split("\t")[9] == phix[100:150]
+        shutil.rmtree(tmp_path / "cache")
 
 
 # --- the suites of the standards ------------------------------------------------------------------

@@ -21,6 +21,7 @@ from .answers import json_answer, logger, refusal
 from .collections import collection_router
 from .drs import drs_router
 from .files import Releases, StoreFiles
+from .genomes import genome_router
 from .openapi import document
 from .seqrepo_rest import seqrepo_router
 from .sequences import sequence_router
@@ -32,7 +33,7 @@ _EXPOSED = ["Content-Length", "Content-Range", "Accept-Ranges", "ETag"]
 #: Seconds that a browser need not ask again whether it may ask.
 _PREFLIGHT = 86_400
 
-ROUTERS = (sequence_router, collection_router, seqrepo_router, drs_router)
+ROUTERS = (sequence_router, collection_router, seqrepo_router, drs_router, genome_router)
 
 
 def create_app(

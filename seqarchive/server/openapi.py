@@ -117,12 +117,8 @@ def _listed(item: Json) -> Json:
     }
 
 
-_SEQUENCES, _COLLECTIONS, _SEQREPO, _DRS = (
-    "refget sequences",
-    "sequence collections",
-    "SeqRepo",
-    "DRS",
-)
+_SEQUENCES, _COLLECTIONS = "refget sequences", "sequence collections"
+_SEQREPO, _DRS, _GENOMES = "SeqRepo", "DRS", "genomes"
 
 _COMPARISON = {
     "type": "object",
@@ -299,6 +295,23 @@ PATHS: dict[str, dict[str, Json]] = {
         "get": _operation(
             "seqrepo_metadata", _SEQREPO, "Names, length and letters", _content(_OBJECT),
             refused=(404, 422),
+        )
+    },
+    "/v4/aliases": {
+        "get": _operation(
+            "v4_aliases", _GENOMES, "Names of collections", _content(_OBJECT),
+            parameters=(
+                _query("offset", _POSITION, "From 0"),
+                _query("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Of a page"),
+                _query("name", _TEXT, "Only of this name"),
+                _query("genome_digest", _TEXT, "Only of this collection"),
+            ),
+            refused=(400,),
+        )
+    },
+    "/v4/aliases/{alias}": {
+        "get": _operation(
+            "v4_alias", _GENOMES, "A collection by a name", _content(_OBJECT), refused=(404, 409)
         )
     },
     "/ga4gh/drs/v1/service-info": {
