@@ -71,16 +71,16 @@ def _released_thrice(root: Path) -> None:
 SCENARIOS = {
     scenario.name: scenario
     for scenario in (
-        Scenario("first", ["snapshot", "new"], _loaded, 20),
-        Scenario("next", ["snapshot", "new"], _released, 11),
+        Scenario("first", ["snapshot", "new"], _loaded, 50),
+        Scenario("next", ["snapshot", "new"], _released, 40),
         Scenario(
             "prune by rule",
             ["prune", "--keep-last", "1"],
             _released_thrice,
-            16,
+            50,
             frozenset({"r1", "r2"}),
         ),
-        Scenario("prune latest", ["prune", "r3"], _released_thrice, 9, frozenset({"r3"})),
+        Scenario("prune latest", ["prune", "r3"], _released_thrice, 30, frozenset({"r3"})),
     )
 }
 

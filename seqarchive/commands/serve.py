@@ -61,7 +61,7 @@ def command_(
         raise click.UsageError(
             f"--host {host} can be reached by others; say --public if that is meant"
         )
-    wanted = {
+    wanted: dict[str, Any] = {
         "addresses": settings.addresses(),
         "instance": settings.instance,
         "max_subsequence": max_subsequence,
@@ -69,7 +69,7 @@ def command_(
     with ExitStack() as stack:
         if workers > 1:  # where they write what each of them has counted
             counted = stack.enter_context(tempfile.TemporaryDirectory(prefix="seqarchive-"))
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = counted
+            wanted["shared"] = os.environ["PROMETHEUS_MULTIPROC_DIR"] = counted
         app_of(**wanted)  # what is wrong is said before there is a server
         os.environ[_SERVED] = json.dumps({**wanted, "is_verbose": bool(settings.verbose)})
         if not settings.quiet:

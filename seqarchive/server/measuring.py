@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import time
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -28,12 +27,14 @@ class Measuring:
 
     Args:
         kinds: The first parts of paths that are told apart.
+        shared: A directory in which processes that serve together count, if there are several:
+            that of PROMETHEUS_MULTIPROC_DIR, which was set before this module was imported.
     """
 
-    def __init__(self, app: ASGIApp, kinds: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, kinds: frozenset[str], shared: str | None) -> None:
         self._app = app
         self._kinds = kinds
-        # Processes that serve together write to files that each of them can sum up.
+        self._shared = shared
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "seqarchive_requests",
@@ -83,9 +84,9 @@ class Measuring:
     async def metrics(self, _request: Request) -> Response:
         """The numbers, of all processes that serve together."""
         registry = self._registry
-        if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        if self._shared is not None:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+            MultiProcessCollector(registry, self._shared)  # type: ignore[no-untyped-call]
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -63,10 +63,14 @@ _KINDS = frozenset(
 )
 
 
-def measured_app_of(*arguments: Any, **options: Any) -> ASGIApp:
-    """``app_of``, with ``/metrics`` and a line of the log for each request."""
+def measured_app_of(*arguments: Any, shared: str | None = None, **options: Any) -> ASGIApp:
+    """``app_of``, with ``/metrics`` and a line of the log for each request.
+
+    Args:
+        shared: As for ``Measuring``.
+    """
     app = app_of(*arguments, **options)
-    measuring = Measuring(app, _KINDS)
+    measuring = Measuring(app, _KINDS, shared)
     app.add_route("/metrics", measuring.metrics, methods=["GET"], name="metrics")
     return measuring
 
