@@ -15,7 +15,7 @@ from faults import SCENARIOS, Call, Case, Scenario, Stage, sample
 ALL = bool(os.environ.get("SEQARCHIVE_ALL_FAULTS"))
 
 #: Of how many calls the sample takes one.
-EVERY = {"first": 25, "second": 20, "replace": 25, "import-aliases": 12, "repair": 20}
+EVERY = {"first": 40, "second": 30, "replace": 40, "import-aliases": 18, "repair": 30}
 
 #: Into how many tests the kills of one scenario are divided, so that two cores share them.
 SHARES = 4

@@ -14,8 +14,12 @@ import pytest
 from conftest import Cli
 from gtars.refget import RefgetStore
 from helpers import sha512t24u, tree, write_fasta
+from servers import serving
 
 import seqarchive
+from seqarchive import SourceError
+from seqarchive.instances import Instance
+from seqarchive.rgstore.exporting import export_rgstore
 
 _TESTS = Path(__file__).parent
 
@@ -196,3 +200,27 @@ def test_we_add_to_one_of_gtars(root: Path, cli: Cli, tmp_path: Path, mode: str)
     opened = RefgetStore.open_local(str(tmp_path / "store"))
     require_all(opened, FIRST | SECOND | THIRD)
     assert cli("verify-rgstore", "--full", str(tmp_path / "store")).code == 0
+
+
+@pytest.mark.parametrize("change", [b"x", None])
+def test_a_payload_of_another_size_is_refused_though_the_part_is_there(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: bytes | None
+) -> None:
+    """A part of a long sequence has no digest; what the server says of its size is looked at."""
+    monkeypatch.setenv("SEQARCHIVE_CACHE", str(tmp_path / "cache"))
+    long = "ACGTTGCA" * 60_000
+    file = write_fasta(tmp_path / "long.fa", {"long": long})
+    store = tmp_path / "long"
+    with seqarchive.connect(exported.parent / "archive") as archive:
+        archive.load(file, "b", threads=0)
+    export_rgstore(Instance(exported.parent / "archive"), store)
+    (payload,) = store.glob(f"sequences/*/{sha512t24u(long)}.seq")
+    data = payload.read_bytes()
+    with serving(store) as server:
+        with seqarchive.connect(server.url) as opened:
+            assert opened.fetch("b:long", 100, 120) == long[100:120]
+        payload.write_bytes(data + change if change is not None else data[:-1])
+        with seqarchive.connect(server.url) as opened:
+            assert opened.fetch("b:long", 100, 120) == long[100:120]  # that is known
+            with pytest.raises(SourceError, match="bytes instead of"):
+                opened.fetch("b:long", 200, 220)

@@ -2996,8 +2996,8 @@ def test_the_manifest_comes_after_the_files_and_the_list_after_the_manifest(
     ]
     assert written[-2:] == ["r1/manifest.json", "releases.json"]
     files = {f"r1/{file['path']}" for file in manifest_of(own, "r1")["files"]}
+    # An upload that the endpoint had trouble with is made again.
     assert set(written[:-2]) == files
-    assert len(written) == len(files) + 2
 
 
 STOPS = {

@@ -213,7 +213,7 @@ class RemoteFiles:
         data = self._cache.get(key)
         if data is None or len(data) != end - start:
             try:
-                data = persistently(lambda: self.source.read_range(path, start, end))
+                data = persistently(lambda: self.source.read_range(path, start, end, size))
             except NoRanges:
                 self._knows_ranges = False
                 raise

@@ -68,8 +68,12 @@ class Source(Protocol):
     def read(self, path: str, max_bytes: int) -> bytes:
         """A whole file. SourceError if it has more bytes than that."""
 
-    def read_range(self, path: str, start: int, end: int) -> bytes:
-        """The bytes ``[start, end)`` of a file, all of them."""
+    def read_range(self, path: str, start: int, end: int, size: int | None = None) -> bytes:
+        """The bytes ``[start, end)`` of a file, all of them.
+
+        Args:
+            size: Bytes that the whole file must have: SourceError if the source says otherwise.
+        """
 
     def stream(self, path: str, start: int = 0) -> AbstractContextManager[Stream]:
         """A file from ``start`` on; a failure in the middle is raised by the iterator."""
@@ -132,6 +136,12 @@ def in_time(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
         n_bytes += len(chunk)
         if time.monotonic() - started > _PATIENCE + n_bytes / _SLOWEST:
             raise Interrupted(f"{what}: too slow ({n_bytes:,} bytes so far)")
+
+
+def require_size(found: str, size: int | None, what: str) -> None:
+    """Raise SourceError if a source says that a file has another size; it may say nothing."""
+    if size is not None and found.isdigit() and int(found) != size:
+        raise SourceError(f"{what} has {int(found):,} bytes instead of {size:,}")
 
 
 def gathered(chunks: Iterator[bytes], max_bytes: int, what: str) -> bytes:

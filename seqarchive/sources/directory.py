@@ -10,7 +10,7 @@ from io import FileIO
 from pathlib import Path
 
 from ..errors import NotFound, SourceError
-from .base import CHUNK, Interrupted, Stream, gathered
+from .base import CHUNK, Interrupted, Stream, gathered, require_size
 
 #: A file, not a link out of the tree, nor a FIFO that never answers.
 _SAFELY = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -46,10 +46,11 @@ class DirectorySource:
         with self.stream(path) as (_, chunks):
             return gathered(chunks, max_bytes, str(self.path / path))
 
-    def read_range(self, path: str, start: int, end: int) -> bytes:
+    def read_range(self, path: str, start: int, end: int, size: int | None = None) -> bytes:
         """The bytes ``[start, end)`` of a file."""
         fd = self.open(path)
         try:
+            require_size(str(os.fstat(fd).st_size), size, str(self.path / path))
             found = os.pread(fd, end - start, start)
         except OSError as error:
             raise Interrupted(f"{self.path / path}: {error.strerror}") from None

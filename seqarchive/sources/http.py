@@ -18,7 +18,7 @@ from ..errors import NotFound, SourceError
 from ..forks import ForkLock
 from ..version import __version__
 from . import shown
-from .base import CHUNK, Denied, Interrupted, NoRanges, Stream, gathered, in_time
+from .base import CHUNK, Denied, Interrupted, NoRanges, Stream, gathered, in_time, require_size
 
 #: Seconds to connect, and between two bytes.
 _TIMEOUTS = (10.0, 30.0)
@@ -134,7 +134,7 @@ class HttpSource:
             _check_length(response, len(found), self._where(path))
             return found
 
-    def read_range(self, path: str, start: int, end: int) -> bytes:
+    def read_range(self, path: str, start: int, end: int, size: int | None = None) -> bytes:
         """The bytes ``[start, end)`` of a file."""
         where = self._where(path)
         with self._get(path, {"Range": f"bytes={start}-{end - 1}"}) as response:
@@ -148,6 +148,7 @@ class HttpSource:
                     f"{where}: asked for bytes {start}-{end - 1}, the answer says "
                     f"{response.headers.get('Content-Range', 'nothing')[:60]!r}"
                 )
+            require_size(response.headers["Content-Range"].rpartition("/")[2], size, where)
             found = gathered(_body(response, where), end - start, where)
             if len(found) != end - start:
                 raise Interrupted(f"{where}: {len(found):,} bytes of {end - start:,}")

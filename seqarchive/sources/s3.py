@@ -24,7 +24,7 @@ from boto3.s3.transfer import TransferConfig
 from ..errors import Conflict, NotFound, SourceError
 from ..forks import ForkLock
 from . import shown
-from .base import CHUNK, Interrupted, Stream, gathered, in_time
+from .base import CHUNK, Interrupted, Stream, gathered, in_time, require_size
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -128,16 +128,17 @@ class S3Source:
             raise Interrupted(f"{where}: {len(found):,} bytes of {answer['ContentLength']:,}")
         return found
 
-    def read_range(self, path: str, start: int, end: int) -> bytes:
+    def read_range(self, path: str, start: int, end: int, size: int | None = None) -> bytes:
         """The bytes ``[start, end)`` of an object."""
         where = f"{self._url}/{path}"
         with self._asking(path) as client:
             answer = client.get_object(
                 Bucket=self._bucket, Key=self._key(path), Range=f"bytes={start}-{end - 1}"
             )
-            said = answer.get("ContentRange", "").partition("/")[0]
+            said, _, whole = answer.get("ContentRange", "").partition("/")
             if said != f"bytes {start}-{end - 1}":
                 raise SourceError(f"{where}: asked for bytes {start}-{end - 1}, got {said!r}")
+        require_size(whole, size, where)
         found = gathered(self._chunks(answer["Body"], path), end - start, where)
         if len(found) != end - start:
             raise Interrupted(f"{where}: {len(found):,} bytes of {end - start:,}")
