@@ -2261,6 +2261,8 @@ def test_rows_that_lie_give_errors_of_one_line(
         each = " ".join(f"WHEN {n} THEN {lie}" for n, lie in enumerate(lies))
         key = "id" if table == "sequences" else "sequence_id"
         lies = [f"CASE {key} % 20 {each} ELSE {column} END"]
+    else:  # of few rows: one lie after the other, half of them for each column
+        lies = lies[_COLUMNS.index((table, column)) % 2 :: 2]
     n_caught = 0
     for lie in lies:
         (hostile / "aliases.sqlite3").write_bytes(database)

@@ -92,7 +92,10 @@ def test_an_export_that_was_disturbed_is_readable_and_the_next_completes_it(
     assert ended.code == 0, ended.err
     expected = _contents(clean / "rgstore")
     beside = sorted(path.name for path in clean.iterdir())
-    for n, call in enumerate(_sample(ended.calls)):
+    chosen = _sample(ended.calls)
+    if _EVERY > 1 and "error" in fault:  # of what the disk refuses, one half each
+        chosen = chosen[fault == _FAULTS[1] :: 2]
+    for n, call in enumerate(chosen):
         root = tmp_path / str(n) / "root"
         shutil.copytree(archive.parent, root.parent, symlinks=True)
         traced(root, ["export-rgstore"], f"{call.kind}:{fault}:when={call.number}")
