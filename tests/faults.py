@@ -276,16 +276,22 @@ FAULTS = ("kill", "ENOSPC", "EIO", "full")
 def sample(calls: list[Call], every: int) -> list[Call]:
     """The last call of each kind, those by which the last file is published and the batch is
     committed, and every ``every``-th of the others."""
-    chosen = set(range(every // 2, len(calls), every))
-    chosen |= {
-        max(n for n, call in enumerate(calls) if call.kind == kind)
-        for kind in {call.kind for call in calls}
-    }
+    chosen = set(range(every // 2, len(calls), every)) | _last_of_each_kind(calls)
     published = [n for n, call in enumerate(calls) if call.kind in ("link", "rename")]
     chosen |= {n + after for n in published[-1:] for after in (-1, 0, 1, 2)}
     commit = commit_of(calls)
     chosen |= {commit - 1, commit, commit + 1}
     return [calls[n] for n in sorted(chosen)]
+
+
+def every_kind(calls: list[Call], every: int) -> list[Call]:
+    """The last call of each kind, and every ``every``-th of the others."""
+    chosen = set(range(len(calls) % every, len(calls), every)) | _last_of_each_kind(calls)
+    return [calls[n] for n in sorted(chosen)]
+
+
+def _last_of_each_kind(calls: list[Call]) -> set[int]:
+    return set({call.kind: n for n, call in enumerate(calls)}.values())
 
 
 def commit_of(calls: list[Call]) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from contents import random_residues, run
-from faults import Call, traced
+from faults import every_kind, traced
 from gtars.refget import RefgetStore
 from helpers import sha512t24u, write_fasta
 
@@ -73,15 +73,6 @@ def _require_readable(store: Path) -> None:
         assert len(opened.get_collection(one.digest).sequences) == one.n_sequences
 
 
-def _sample(calls: list[Call]) -> list[Call]:
-    chosen = set(range(len(calls) % _EVERY, len(calls), _EVERY))
-    chosen |= {
-        max(n for n, call in enumerate(calls) if call.kind == kind)
-        for kind in {call.kind for call in calls}
-    }
-    return [calls[n] for n in sorted(chosen)]
-
-
 @pytest.mark.parametrize("fault", _FAULTS)
 def test_an_export_that_was_disturbed_is_readable_and_the_next_completes_it(
     tmp_path: Path, archive: Path, fault: str
@@ -92,7 +83,7 @@ def test_an_export_that_was_disturbed_is_readable_and_the_next_completes_it(
     assert ended.code == 0, ended.err
     expected = _contents(clean / "rgstore")
     beside = sorted(path.name for path in clean.iterdir())
-    chosen = _sample(ended.calls)
+    chosen = every_kind(ended.calls, _EVERY)
     if _EVERY > 1 and "error" in fault:  # of what the disk refuses, one half each
         chosen = chosen[fault == _FAULTS[1] :: 2]
     for n, call in enumerate(chosen):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from biocommons.seqrepo import SeqRepo
 from contents import contents, random_residues, run, untidy
-from faults import Call, traced
+from faults import every_kind, traced
 
 from seqarchive import durable
 from seqarchive.instances import Instance
@@ -52,15 +52,6 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def _sample(calls: list[Call]) -> list[Call]:
-    chosen = set(range(len(calls) % _EVERY, len(calls), _EVERY))
-    chosen |= {
-        max(n for n, call in enumerate(calls) if call.kind == kind)
-        for kind in {call.kind for call in calls}
-    }
-    return [calls[n] for n in sorted(chosen)]
-
-
 @pytest.mark.parametrize("fault", _FAULTS)
 def test_an_import_is_there_as_a_whole_or_not_at_all(
     tmp_path: Path, theirs: Path, fault: str
@@ -73,7 +64,7 @@ def test_an_import_is_there_as_a_whole_or_not_at_all(
     ended = traced(clean, command)
     assert ended.code == 0, ended.err
     after = contents(clean)
-    for n, call in enumerate(_sample(ended.calls)):
+    for n, call in enumerate(every_kind(ended.calls, _EVERY)):
         root = tmp_path / str(n) / "root"
         root.parent.mkdir()
         _succeed(root, "init")
@@ -117,7 +108,7 @@ def test_an_export_that_was_disturbed_can_be_repeated(
     assert ended.code == 0, ended.err
     second = _exported(clean / "seqrepo" / "master")
     assert first != second
-    for n, call in enumerate(_sample(ended.calls)):
+    for n, call in enumerate(every_kind(ended.calls, _EVERY)):
         root = tmp_path / str(n) / "root"
         shutil.copytree(template.parent, root.parent, symlinks=True)
         traced(root, ["export-seqrepo"], f"{call.kind}:{fault}:when={call.number}")

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -322,6 +322,22 @@ def warn(settings: Settings, message: str) -> None:
     """A line on standard error."""
     if not settings.quiet:
         click.echo(f"seqarchive: {_one_line(message)}", err=True)
+
+
+#: Conflicts and what was left out are printed up to so many of each; ``--json`` has all.
+_SHOWN = 10
+
+
+def warn_some(settings: Settings, what: str, found: Sequence[str], many: str) -> None:
+    """A line on standard error for each of the first, and one for the rest.
+
+    Args:
+        what, many: What one of them is, and what several are.
+    """
+    for line in found[:_SHOWN]:
+        warn(settings, f"{what}: {line}")
+    if len(found) > _SHOWN:
+        warn(settings, f"... and {len(found) - _SHOWN} more {many} (--json lists all)")
 
 
 def counted(n: int, what: str) -> str:

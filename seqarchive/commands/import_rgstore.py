@@ -18,14 +18,11 @@ from . import (
     on_conflict_option,
     print_json,
     progress_bar,
-    warn,
+    warn_some,
 )
 
 #: Less than this many bytes of payloads is not worth workers.
 _MUCH = 8 << 20
-
-#: What was left out is printed up to so many; ``--json`` has all.
-_SHOWN = 10
 
 
 @command("import-rgstore", "seqarchive import-rgstore https://example.org/rgstore")
@@ -81,15 +78,9 @@ def command_(
         print_json(report.as_dict())
     else:
         click.echo(_text(report))
-    for what, found in (
-        ("conflict", report.load.conflicts),
-        ("skipped", report.load.skipped),
-        ("left out", report.left_out),
-    ):
-        for line in found[:_SHOWN]:
-            warn(settings, f"{what}: {line}")
-        if len(found) > _SHOWN:
-            warn(settings, f"... and {len(found) - _SHOWN} more (--json lists all)")
+    warn_some(settings, "conflict", report.load.conflicts, "conflicts")
+    warn_some(settings, "skipped", report.load.skipped, "skipped")
+    warn_some(settings, "left out", report.left_out, "left out")
 
 
 def _text(report: StoreImportReport) -> str:

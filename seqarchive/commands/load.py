@@ -26,6 +26,7 @@ from . import (
     print_json,
     progress_bar,
     warn,
+    warn_some,
 )
 
 _SIZE = re.compile(r"(\d+)\s*([kMGT]i?)?B?\Z")
@@ -180,15 +181,8 @@ def _text(report: LoadReport) -> str:
     return "\n".join(lines)
 
 
-#: Conflicts and skipped records that are printed; ``--json`` has all.
-_SHOWN = 10
-
-
 def _warn(settings: Settings, report: LoadReport) -> None:
-    for what, found in (("conflict", report.conflicts), ("skipped", report.skipped)):
-        for line in found[:_SHOWN]:
-            warn(settings, f"{what}: {line}")
-        if len(found) > _SHOWN:
-            warn(settings, f"... and {len(found) - _SHOWN} more {what}s (--json lists all)")
+    warn_some(settings, "conflict", report.conflicts, "conflicts")
+    warn_some(settings, "skipped", report.skipped, "skipped")
     for name in report.unused_circular:
         warn(settings, f"--circular {name}: no record of that name")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ..errors import Corrupt, NotFound
 from ..identifiers import Alias, Digest
 from ..seqcol.archived import NamedRecord
 from ..seqcol.digests import CollectionDigests, CollectionHasher, Member, level2
-from .parsing import CollectionRow, Row, parse_header, parse_row
+from .parsing import CollectionRow, Row, parse_collection_row, parse_header, parse_row
 from .tables import Table
+
+R = TypeVar("R")
 
 
 class Store(Protocol):
@@ -81,13 +83,22 @@ def _require(facts: dict[str, str], attribute: str, said: str, where: str) -> No
 
 
 def parsed(line: str, where: str) -> Row:
-    """A row of an index or of a list.
+    """A row of an index or of a list of sequences.
 
     Raises:
         Corrupt: It is none.
     """
+    return _parsed(parse_row, line, where)
+
+
+def parsed_collection(line: str, where: str) -> CollectionRow:
+    """A row of the index of collections; raises as ``parsed``."""
+    return _parsed(parse_collection_row, line, where)
+
+
+def _parsed(parse: Callable[[str], R], line: str, where: str) -> R:
     try:
-        return parse_row(line)
+        return parse(line)
     except ValueError as error:
         raise Corrupt(f"{where}: {error}; run `seqarchive verify-rgstore`") from None
 

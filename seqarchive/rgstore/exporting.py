@@ -154,7 +154,7 @@ def export_rgstore(
             export.choose(collections, earlier, skip_names=skip_names, prune=prune)
             export.write_payloads(writer, workers, earlier, progress)
             export.publish(earlier)
-            place.send(lambda _n: None)
+            place.send()
             export.remove_unwanted(prune=prune)
         durable.remove_directory(temporary)
         lock.clear()

@@ -34,8 +34,6 @@ _KEPT_PART = 1 << 20
 class LocalFiles:
     """A store in a directory."""
 
-    is_local = True
-
     def __init__(self, source: DirectorySource) -> None:
         self.source = source
         self._lock = ForkLock()
@@ -172,8 +170,6 @@ class LocalFiles:
 
 class RemoteFiles:
     """A store on a web server or in a bucket. What was checked is kept on disk."""
-
-    is_local = False
 
     def __init__(self, source: Source, cache: DiskCache) -> None:
         self.source = source

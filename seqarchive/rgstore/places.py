@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ class Place(Protocol):
             Conflict: There is another one, or something else.
         """
 
-    def send(self, progress: Callable[[int], None]) -> None:
+    def send(self) -> None:
         """Have all files of the directory in their place, the manifest last."""
 
     def paths(self) -> Iterator[str]:
@@ -87,7 +87,7 @@ class DirectoryPlace:
         _require_case(self.directory)
         return found
 
-    def send(self, progress: Callable[[int], None]) -> None:
+    def send(self) -> None:
         """They are there."""
 
     def paths(self) -> Iterator[str]:
@@ -117,7 +117,7 @@ class BucketPlace:
         self.there = dict(persistently(lambda: list(self.bucket.sizes())))
         return _earlier(self.bucket, {path.partition("/")[0] for path in self.there}, mode)
 
-    def send(self, progress: Callable[[int], None]) -> None:
+    def send(self) -> None:
         """Send what is new, so that at no time an index names what is not there."""
         files = [
             path.relative_to(self.directory).as_posix()
@@ -126,16 +126,15 @@ class BucketPlace:
         ]
         for kind in ("sequences/", "collections/", "aliases/", "fhr/"):
             some = [path for path in files if path.startswith(kind)]
-            for size in for_each(self._send, some, min(_JOBS, len(some)), threading.Event()):
-                progress(size)
+            for _ in for_each(self._send, some, min(_JOBS, len(some)), threading.Event()):
+                pass
         for path in (SEQUENCES, COLLECTIONS, MANIFEST):
-            progress(self._send(path))
+            self._send(path)
 
-    def _send(self, path: str) -> int:
+    def _send(self, path: str) -> None:
         file = self.directory / path
-        size, digest = file_sha256(file)
+        _size, digest = file_sha256(file)
         persistently(lambda: self.bucket.put_file(path, str(file), digest.hex()))
-        return size
 
     def paths(self) -> Iterator[str]:
         """The files that were there."""

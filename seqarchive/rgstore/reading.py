@@ -45,15 +45,14 @@ from ..sequences import ArchivedSequence
 from ..sources.base import Denied
 from ..sources.directory import DirectorySource
 from ..sources.opening import open_source
-from .collected import StoreCollection, StoreSequence, checked, parsed
+from .collected import StoreCollection, StoreSequence, checked, parsed, parsed_collection
 from .files import Files, LocalFiles, RemoteFiles
-from .layout import COLLECTIONS, MANIFEST, collection_path
+from .layout import COLLECTIONS, MANIFEST, aliases_path, collection_path, fhr_path
 from .parsing import (
     CollectionRow,
     Manifest,
     Row,
     is_digest,
-    parse_collection_row,
     parse_manifest,
 )
 from .payloads import Payloads
@@ -330,7 +329,7 @@ class RefgetStore:
         return found if kind == "sequences" else manifest.collection_namespaces
 
     def _aliases_in(self, kind: str, namespace: str) -> Table | None:
-        return self._table(f"aliases/{kind}/{namespace}.tsv", 0)
+        return self._table(aliases_path(kind, namespace), 0)
 
     def find(self, identifier: str) -> Digest:
         """The digest of the one sequence that an identifier stands for; as for an archive.
@@ -610,7 +609,7 @@ class RefgetStore:
                 f"{unknown[0]!r} is no attribute: there are {', '.join(sorted(ATTRIBUTES))}"
             )
         table = self._collection_index()
-        rows = (_parsed_collection(line, table.where) for line in table.lines())
+        rows = (parsed_collection(line, table.where) for line in table.lines())
         found = (self._collection(row) for row in rows)
         return [
             one
@@ -681,7 +680,7 @@ class RefgetStore:
         if len(lines) > 1:
             names = [line.partition("\t")[0] for line in lines]
             raise Ambiguous(f"{identifier!r} stands for several collections", names)
-        return self._collection(_parsed_collection(lines[0], table.where))
+        return self._collection(parsed_collection(lines[0], table.where))
 
     def collection_aliases(self, identifier: str) -> list[Alias]:
         """The aliases of a collection, sorted."""
@@ -694,10 +693,7 @@ class RefgetStore:
             Corrupt: It is no JSON object.
         """
         collection = self.collection(digest)
-        for path in (
-            f"fhr/{collection.digest}.fhr.json",
-            f"collections/{collection.digest}.fhr.json",
-        ):
+        for path in (fhr_path(collection.digest), f"collections/{collection.digest}.fhr.json"):
             try:
                 data = self._files.small(path, _MAX_FHR)
             except (NotFound, Denied):  # which many servers say of what they have not
@@ -754,13 +750,6 @@ class RefgetStore:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
-
-
-def _parsed_collection(line: str, where: str) -> CollectionRow:
-    try:
-        return parse_collection_row(line)
-    except ValueError as error:
-        raise Corrupt(f"{where}: {error}; run `seqarchive verify-rgstore`") from None
 
 
 def _canonical(namespace: str) -> str:

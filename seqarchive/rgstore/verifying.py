@@ -20,7 +20,7 @@ from ..seqcol.digests import CollectionHasher
 from ..sources.base import Source, persistently
 from ..sources.directory import DirectorySource
 from .alphabets import Alphabet, has_clean_padding, unpack
-from .layout import MANIFEST, ROW, Mode, collection_path
+from .layout import MANIFEST, ROW, Mode, aliases_path, collection_path
 from .parsing import (
     CollectionRow,
     Manifest,
@@ -263,7 +263,7 @@ class _Verifying:
             ("sequences", manifest.sequence_namespaces, self._rows.keys()),
         ):
             for namespace in sorted(namespaces):
-                path, last = f"aliases/{kind}/{namespace}.tsv", ""
+                path, last = aliases_path(kind, namespace), ""
                 for number, line in self._lines(path, sha256):
                     if not line or line.startswith("#"):
                         continue

@@ -33,6 +33,9 @@ REVALIDATED = "no-cache"
 
 JSON = "application/json"
 
+#: Of whatever is only read.
+READING = ["GET", "HEAD"]
+
 Handler = Callable[[Request], Awaitable[Response]]
 
 

@@ -5,9 +5,10 @@ Frameworks turn wrong numbers into 422 and take an empty text for none; refget w
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from starlette.requests import Request
 
@@ -90,6 +91,26 @@ def part(
     if limit is not None and found.n_residues(length) > limit:
         raise _unsatisfiable(f"more than {limit:,} residues at once are not given", length)
     return found
+
+
+async def json_body(request: Request, limit: int) -> Any:
+    """What a client sent.
+
+    Args:
+        limit: Bytes that it may have; more are not read.
+
+    Raises:
+        Refused: It has more, or is not JSON.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise Refused(413, f"the body has more than {limit:,} bytes")
+    try:
+        return json.loads(bytes(body))
+    except (ValueError, RecursionError):
+        raise Refused(400, "the body is not JSON") from None
 
 
 def _part(start: int | None, end: int | None, length: int, *, is_circular: bool) -> Part:

@@ -19,16 +19,15 @@ from ..seqcol.comparing import Level2, compare, parse_level2
 from ..seqcol.digests import Member, digests_of
 from .answers import (
     IMMUTABLE,
+    READING,
     REVALIDATED,
     answering,
     in_thread,
     json_answer,
     not_modified,
 )
-from .asking import Refused, number
+from .asking import Refused, json_body, number
 from .served import Service
-
-_METHODS = ["GET", "HEAD"]
 
 #: Level 1 only: it is of no use as an array.
 _TRANSIENT = "sorted_name_length_pairs"
@@ -44,20 +43,20 @@ def collection_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["sequence collections"])
     about = _Collections(service)
     for path, handler, methods in (
-        ("/collection/{identifier}/fhr", about.fhr, _METHODS),
+        ("/collection/{identifier}/fhr", about.fhr, READING),
         ("/collection/{identifier}/regions", about.regions, ["POST"]),
-        ("/collection/{identifier}", about.collection, _METHODS),
-        ("/comparison/{first}/{second}", about.comparison, _METHODS),
+        ("/collection/{identifier}", about.collection, READING),
+        ("/comparison/{first}/{second}", about.comparison, READING),
         ("/comparison/{first}", about.comparison_posted, ["POST"]),
-        ("/list/collection", about.list_collections, _METHODS),
-        ("/list/attributes/{attribute}", about.list_attribute, _METHODS),
-        ("/list/fhr", about.list_fhr, _METHODS),
-        ("/list/alias/{kind}", about.list_namespaces, _METHODS),
-        ("/list/alias/{kind}/{namespace}", about.list_aliases, _METHODS),
-        ("/attribute/collection/{attribute}/{digest}", about.attribute, _METHODS),
-        ("/alias/{kind}/{namespace}/{alias:path}", about.alias, _METHODS),
-        ("/aliases/{kind}/{identifier}", about.aliases, _METHODS),
-        ("/service-info", about.service_info, _METHODS),
+        ("/list/collection", about.list_collections, READING),
+        ("/list/attributes/{attribute}", about.list_attribute, READING),
+        ("/list/fhr", about.list_fhr, READING),
+        ("/list/alias/{kind}", about.list_namespaces, READING),
+        ("/list/alias/{kind}/{namespace}", about.list_aliases, READING),
+        ("/attribute/collection/{attribute}/{digest}", about.attribute, READING),
+        ("/alias/{kind}/{namespace}/{alias:path}", about.alias, READING),
+        ("/aliases/{kind}/{identifier}", about.aliases, READING),
+        ("/service-info", about.service_info, READING),
     ):
         router.add_route(path, answering(handler), methods=methods, name=handler.__name__)
     return router
@@ -123,7 +122,7 @@ class _Collections:
 
     async def regions(self, request: Request) -> Response:
         """Residues of ranges of members, ``[{"chrom": ..., "start": ..., "end": ...}]``."""
-        asked = await self._body(request)
+        asked = await json_body(request, self._service.limits.body)
         if not isinstance(asked, list):
             raise Refused(400, "the body is not a list of regions")
         wanted = [_region(one) for one in asked]
@@ -170,7 +169,7 @@ class _Collections:
 
     async def comparison_posted(self, request: Request) -> Response:
         """The same with one that is posted at level 2."""
-        posted = await self._body(request)
+        posted = await json_body(request, self._service.limits.body)
         archive, first = self._archive(request), request.path_params["first"]
 
         def look() -> dict[str, Any]:
@@ -179,18 +178,6 @@ class _Collections:
             return compare(a.level2(), other, digest_a=a.digest, digest_b=digest)
 
         return json_answer(await in_thread(look))
-
-    async def _body(self, request: Request) -> Any:
-        limit = self._service.limits.body
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise Refused(413, f"the body has more than {limit:,} bytes")
-        try:
-            return json.loads(bytes(body))
-        except (ValueError, RecursionError):
-            raise Refused(400, "the body is not JSON") from None
 
     # --- lists ------------------------------------------------------------------------------------
 
@@ -288,14 +275,10 @@ class _Collections:
     async def service_info(self, request: Request) -> Response:
         """What this service is, and the schema of its collections."""
         archive = self._archive(request)
-        times = await in_thread(archive.committed)
-        more: dict[str, Any] = {}
-        if times is not None:
-            more = dict(zip(("createdAt", "updatedAt"), times, strict=True))
         document = self._service.identity.service_info(
             "refget-seqcol",
             "1.0.0",
-            **more,
+            times=await in_thread(archive.committed),
             seqcol={
                 "schema": SCHEMA,
                 "sorted_name_length_pairs": True,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +17,7 @@ from ..reader import ArchiveReader
 from ..seqcol.as_fasta import CollectionFasta, FastaDigests
 from .answers import (
     IMMUTABLE,
+    READING,
     REVALIDATED,
     answering,
     in_thread,
@@ -25,11 +25,10 @@ from .answers import (
     not_modified,
     status_of,
 )
-from .asking import Part, Refused, part
+from .asking import Part, Refused, json_body, part
 from .served import Service
 
 _BASE = "/ga4gh/drs/v1"
-_METHODS = ["GET", "HEAD"]
 
 #: The one way to the bytes.
 _ACCESS = "https"
@@ -45,9 +44,9 @@ def drs_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["DRS"])
     about = _Drs(service)
     for path, handler, methods in (
-        ("/service-info", about.service_info, _METHODS),
+        ("/service-info", about.service_info, READING),
         ("/objects/{identifier}/access/{access_id}", about.access, ["GET", "POST"]),
-        ("/objects/{identifier}/bytes", about.contents, _METHODS),
+        ("/objects/{identifier}/bytes", about.contents, READING),
         ("/objects/access", about.bulk_access, ["POST"]),
         ("/objects/{identifier}", about.object_, ["GET", "HEAD", "POST"]),
         ("/objects", about.bulk, ["POST"]),
@@ -168,11 +167,7 @@ class _Drs:
         return _bulk_answer(found, "resolved_drs_object_access_urls")
 
     async def _posted(self, request: Request) -> dict[str, Any]:
-        body = await request.body() if _is_small(request, self._service.limits.body) else b"["
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError):
-            document = None
+        document = await json_body(request, self._service.limits.body)
         if not isinstance(document, dict):
             raise Refused(400, "the body is not a JSON object")
         return document
@@ -231,13 +226,6 @@ class _Drs:
             drs={"maxBulkRequestLength": _BULK, "objectCount": n_objects},
         )
         return json_answer(document, headers={"Cache-Control": REVALIDATED})
-
-
-def _is_small(request: Request, limit: int) -> bool:
-    given = request.headers.get("content-length", "")
-    if not given.isdigit() or int(given) > limit:
-        raise Refused(413, f"the body has more than {limit:,} bytes, or does not say how many")
-    return True
 
 
 def _bulk_answer(found: list[tuple[str, dict[str, Any] | SeqArchiveError]], name: str) -> Response:

@@ -17,12 +17,10 @@ from ..instances import LATEST, Instance
 from ..manifests import read_manifest
 from ..reader import ArchiveReader
 from ..releases import INDEX
-from .answers import IMMUTABLE, REVALIDATED, refusal, status_of
+from .answers import IMMUTABLE, READING, REVALIDATED, refusal, status_of
 
 #: Releases that are kept open.
 _OPEN = 16
-
-_METHODS = ("GET", "HEAD")
 
 
 class Releases:
@@ -60,7 +58,7 @@ class Releases:
                     await app({**scope, "root_path": prefix}, receive, send)
                     return
                 answer = _file(self._root / name / rest, IMMUTABLE)
-            if scope["method"] not in _METHODS:
+            if scope["method"] not in READING:
                 answer = refusal(405, "files are only read")
         except SeqArchiveError as error:
             answer = refusal(status_of(error), str(error))
@@ -105,7 +103,7 @@ class StoreFiles:
         path = scope["path"].removeprefix(scope.get("root_path", "")).lstrip("/")
         parts = path.split("/")
         answer: Response
-        if scope["method"] not in _METHODS:
+        if scope["method"] not in READING:
             answer = refusal(405, "files are only read")
         elif any(not part or part.startswith(".") for part in parts):
             answer = refusal(404, "no such file")

@@ -8,11 +8,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .answers import REVALIDATED, answering, in_thread, json_answer
+from .answers import READING, REVALIDATED, answering, in_thread, json_answer
 from .asking import Refused, number
 from .served import Service
-
-_METHODS = ["GET", "HEAD"]
 
 #: Names of a page, if nothing else is asked for.
 _LIMIT = 100
@@ -26,7 +24,7 @@ def genome_router(service: Service) -> APIRouter:
         ("/v4/aliases", about.aliases, "v4_aliases"),
         ("/v4/aliases/{alias:path}", about.alias, "v4_alias"),
     ):
-        router.add_route(path, answering(handler), methods=_METHODS, name=name)
+        router.add_route(path, answering(handler), methods=READING, name=name)
     return router
 
 

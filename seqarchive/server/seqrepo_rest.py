@@ -9,12 +9,10 @@ from starlette.responses import Response, StreamingResponse
 from ..errors import Ambiguous
 from ..seqrepo.layout import spelled_names
 from ..version import __version__
-from .answers import REVALIDATED, answering, in_thread, json_answer
+from .answers import READING, REVALIDATED, answering, in_thread, json_answer
 from .asking import Part, Refused, number
 from .sequences import pieces_of
 from .served import INLINE, Service
-
-_METHODS = ["GET", "HEAD"]
 
 
 def seqrepo_router(service: Service) -> APIRouter:
@@ -27,7 +25,7 @@ def seqrepo_router(service: Service) -> APIRouter:
         ("/seqrepo/1/metadata/{identifier:path}", about.metadata),
     ):
         name = f"seqrepo_{handler.__name__}"
-        router.add_route(path, answering(handler), methods=_METHODS, name=name)
+        router.add_route(path, answering(handler), methods=READING, name=name)
     return router
 
 

@@ -13,6 +13,7 @@ from ..reader import ArchiveReader
 from ..sequences import ArchivedSequence
 from .answers import (
     IMMUTABLE,
+    READING,
     REVALIDATED,
     answering,
     in_thread,
@@ -54,8 +55,6 @@ _PIECE = 1 << 20
 #: Of the first piece, which the client waits for.
 _FIRST = 1 << 16
 
-_METHODS = ["GET", "HEAD"]
-
 
 def sequence_router(service: Service) -> APIRouter:
     """Routes below ``/sequence``, and ``/md5`` as ENA has it."""
@@ -67,7 +66,7 @@ def sequence_router(service: Service) -> APIRouter:
         ("/sequence/{identifier:path}", about.sequence, "sequence"),
         ("/md5/{identifier}", about.by_md5, "sequence_by_md5"),
     ):
-        router.add_route(path, answering(handler), methods=_METHODS, name=name)
+        router.add_route(path, answering(handler), methods=READING, name=name)
     return router
 
 
@@ -165,7 +164,7 @@ class _Sequences:
         document = self._service.identity.service_info(
             "refget-sequence",
             "2.0.0",
-            **_times(await in_thread(archive.committed)),
+            times=await in_thread(archive.committed),
             refget=refget,
             # What servers of version 1 say, whose clients look for nothing else.
             service={
@@ -215,7 +214,3 @@ async def _following(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[
     yield first
     async for piece in rest:
         yield piece
-
-
-def _times(found: tuple[str, str] | None) -> dict[str, str]:
-    return {} if found is None else dict(zip(("createdAt", "updatedAt"), found, strict=True))

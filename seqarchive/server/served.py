@@ -29,11 +29,14 @@ class Identity:
     documentation_url: str | None = None
     environment: str | None = None
 
-    def service_info(self, artifact: str, version: str, **more: Any) -> dict[str, Any]:
+    def service_info(
+        self, artifact: str, version: str, times: tuple[str, str] | None = None, **more: Any
+    ) -> dict[str, Any]:
         """A document of service-info 1.0.
 
         Args:
             artifact, version: Of the standard.
+            times: When what is served was made, and when it was last changed.
         """
         optional = {
             "contactUrl": self.contact_url,
@@ -47,6 +50,7 @@ class Identity:
             "description": self.description,
             "organization": {"name": self.organization, "url": self.organization_url},
             "version": __version__,
+            **({} if times is None else {"createdAt": times[0], "updatedAt": times[1]}),
             **{key: value for key, value in optional.items() if value is not None},
             **more,
         }
