@@ -125,7 +125,7 @@ def command(
         alarm.daemon = True
         alarm.start()
         stack.callback(alarm.cancel)
-        watcher = stack.enter_context(_Watcher(process.pid)) if watch else None
+        watcher = stack.enter_context(Watcher(process.pid)) if watch else None
         # wait4 and not wait: its CPU seconds include those of children that were waited for.
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
@@ -138,18 +138,21 @@ def command(
     return Sample(wall, cpu, peak_tree=watcher.peak if watcher is not None else 0)
 
 
-class _Watcher:
-    """Looks at a process and its children many times a second. Linux only; 0 elsewhere."""
+class Watcher:
+    """Looks at a process and its children many times a second. Linux only; 0 elsewhere.
 
-    _INTERVAL = 0.02
+    Args:
+        interval: Seconds between two looks.
+    """
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid: int, interval: float = 0.02) -> None:
         self._pid = pid
+        self._interval = interval
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.peak = 0
 
-    def __enter__(self) -> _Watcher:
+    def __enter__(self) -> Watcher:
         self._thread.start()
         return self
 
@@ -158,7 +161,7 @@ class _Watcher:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._done.wait(self._INTERVAL):
+        while not self._done.wait(self._interval):
             seen = [_memory(pid) for pid in _family(self._pid)]
             # Anonymous pages are shared within the family alone; those of files (the interpreter,
             # libraries) are much the same in all of it, and other programs map them too.

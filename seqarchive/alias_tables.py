@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from . import namespaces
-from .batches import AliasRow, Batch, OnConflict, where
+from .batches import Batch
 from .errors import Ambiguous, BadInput, BadName, NotFound
 from .identifiers import Alias, digest_bytes, parse_alias
 from .instances import Instance
+from .new_aliases import AliasRow, OnConflict, where
 from .reader import ArchiveReader
 from .writing import Writing
 
@@ -86,20 +87,20 @@ def import_aliases(
             except Ambiguous as error:
                 message = f"{where(source, line)}{error}"
                 raise Ambiguous(message, error.candidates) from None
-            ((_, sequence_id),) = batch.known_sequences([digest_bytes(digest)]).items()
+            ((_, sequence_id),) = batch.sequences.find([digest_bytes(digest)]).items()
             namespace_id = batch.namespace_id(alias.namespace)
             waiting.append(AliasRow(alias.alias, namespace_id, sequence_id, source, line))
             report["rows"] += 1
             if len(waiting) >= _ROWS:
-                batch.add_aliases(waiting, on_conflict)
+                batch.aliases.add(waiting, on_conflict)
                 waiting = []
-        batch.add_aliases(waiting, on_conflict)
+        batch.aliases.add(waiting, on_conflict)
         report.update(
-            aliases_added=batch.aliases.added,
-            aliases_known=batch.aliases.known,
-            aliases_moved=batch.aliases.moved,
-            aliases_kept=batch.aliases.kept,
-            conflicts=batch.aliases.conflicts,
+            aliases_added=batch.aliases.counts.added,
+            aliases_known=batch.aliases.counts.known,
+            aliases_moved=batch.aliases.counts.moved,
+            aliases_kept=batch.aliases.counts.kept,
+            conflicts=batch.aliases.counts.conflicts,
         )
         if not dry_run:
             report["batch"] = batch.id
@@ -125,10 +126,10 @@ def retire_aliases(
         Batch(writing.connection, "retire") as batch,
     ):
         for alias in dict.fromkeys(aliases):
-            if not batch.retire(alias):
+            if not batch.aliases.retire(alias):
                 raise NotFound(f"{alias} is not a name of anything; nothing was changed")
-        report["aliases_retired"] = batch.aliases.retired
-        if batch.aliases.retired and not dry_run:
+        report["aliases_retired"] = batch.aliases.counts.retired
+        if batch.aliases.counts.retired and not dry_run:
             report["batch"] = batch.id
             writing.commit(batch, report)
     return report

@@ -8,12 +8,12 @@ from typing import Any
 
 from . import loading, namespaces
 from .alias_tables import import_aliases, retire_aliases
-from .batches import OnConflict
 from .deflines import Naming
 from .errors import BadName, ReadOnly
 from .identifiers import Alias, Digest, digest_of, parse_alias
 from .instances import Instance
 from .loading import LoadOptions, LoadReport
+from .new_aliases import OnConflict
 from .reader import ArchiveReader
 from .records import record_of
 from .reverting import RevertReport, revert
@@ -34,6 +34,7 @@ class Archive(ArchiveReader):
         namespace: str,
         *,
         on_conflict: str = "error",
+        collection: str | Alias | Iterable[str | Alias] = (),
         progress: Callable[[int], None] = lambda _n_bytes: None,
         **options: Any,
     ) -> LoadReport:
@@ -43,8 +44,9 @@ class Archive(ArchiveReader):
             files: Names; ``-`` is standard input.
             namespace: Of the names in the files.
             on_conflict: ``error``, ``keep`` or ``replace`` when an alias means something else.
+            collection: What to call the one file as a collection; one alias or several.
             progress: Called with numbers of bytes read.
-            options: Those of ``LoadOptions``; ``collection`` may be a text.
+            options: Those of ``LoadOptions``.
 
         Raises:
             BadInput, AliasConflict, Locked, ReadOnly, NotFound: As they say.
@@ -53,8 +55,8 @@ class Archive(ArchiveReader):
         some = [files] if isinstance(files, (str, os.PathLike)) else files
         names = [os.fspath(name) for name in some]
         naming = Naming(namespaces.canonical(namespace))
-        if isinstance(options.get("collection"), str):
-            options["collection"] = parse_alias(options["collection"])
+        called = [collection] if isinstance(collection, (str, Alias)) else collection
+        options["collections"] = tuple(parse_alias(str(alias)) for alias in called)
         load_options = LoadOptions(naming, OnConflict(on_conflict), **options)
         return loading.load(self.instance, names, load_options, progress)
 

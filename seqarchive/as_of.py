@@ -5,8 +5,8 @@ or a circular molecule no longer is carries the batch that ended it too. A conne
 restricted to a batch sees views, of the names of the tables, that show the rows of that time;
 every query then gives the answer of that time.
 
-Where residues lie is no part of that: shards are those of today. What was reclaimed is not there at
-any time.
+Where residues lie is no part of that: shards are those of today, and so are files of tracks. What
+was reclaimed is not there at any time.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ _VIEWS = {
         SELECT sequence_id, from_batch AS batch_id FROM main.ended_circular
         WHERE from_batch <= {at} AND to_batch > {at}""",
     "ended_circular": "SELECT * FROM main.ended_circular WHERE to_batch <= {at}",
+    "client_ids": "SELECT * FROM main.client_ids WHERE batch_id <= {at}",
+    "client_meanings": "SELECT * FROM main.client_meanings WHERE batch_id <= {at}",
+    "provenances": "SELECT * FROM main.provenances WHERE batch_id <= {at}",
+    "provenance_inputs": "SELECT * FROM main.provenance_inputs WHERE batch_id <= {at}",
+    "derivations": "SELECT * FROM main.derivations WHERE batch_id <= {at}",
     "reclaimed": "SELECT * FROM main.reclaimed WHERE batch_id <= {at}",
 }
 

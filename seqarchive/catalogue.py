@@ -100,5 +100,8 @@ def _is_note(note: object) -> bool:
 
 
 def forget_verified(instance: Instance) -> None:
-    """Remove the note: another snapshot may get the name."""
-    durable.remove(_note_of(instance))
+    """Remove the note, for good: another snapshot may get the name."""
+    path = _note_of(instance)
+    if durable.exists(path):
+        durable.remove(path)
+        durable.fsync(path.parent)

@@ -6,19 +6,23 @@ anybody, so that what was remembered from an earlier one can be dropped.
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import sqlite3
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import as_of, schema
 from .errors import Corrupt, NotFound, ReadOnly, SeqArchiveError
+from .forks import ForkGate
 from .identifiers import Alias, DigestKey, Key, StoredDigests, digest_text
 from .instances import Instance
 from .shards import Wrapping
+from .tallies import Tally, counted, kept, tally
 
 #: Bound parameters of one statement: below SQLite's oldest limit, 999.
 _PARAMETERS = 900
@@ -107,12 +111,13 @@ _BY_ALIAS_ANYWHERE = (
     f"SELECT DISTINCT {_LOCATION} FROM aliases a JOIN sequences s ON s.id = a.sequence_id"
     " WHERE a.alias = ?"
 )
-# The digest is compared with the row too (``+`` keeps SQLite from the index): a damaged index
-# must not lead to another sequence.
+# The digest is compared with the row too (``+`` keeps SQLite from an index): damage must not lead
+# to another sequence.
 _BY_DIGEST = {
-    "digest": f"SELECT {_LOCATION} FROM sequences s WHERE s.digest = :value AND +s.digest = :value",
-    "md5": f"SELECT {_LOCATION} FROM sequences s WHERE s.md5 = :value AND +s.md5 = :value",
-    "sha1": f"SELECT {_LOCATION} FROM sequences s WHERE s.sha1 = :value AND +s.sha1 = :value",
+    column: f"SELECT {_LOCATION} FROM {table} k JOIN sequences s ON s.id = k.id"
+    f" WHERE k.{column} = :value AND +s.{column} = :value"
+    for table, column in schema.LOOK_UPS.items()
+} | {
     "sha256": f"SELECT {_LOCATION} FROM sha256 h JOIN sequences s ON s.id = h.sequence_id"
     " WHERE h.digest = :value",
 }
@@ -179,6 +184,7 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         self._handle[:] = [self._connect()]
+        self._is_older = schema.adapt(self._handle[0])
         if self.at is not None:
             as_of.restrict(self._handle[0], self.at)
         self._version = self._handle[0].cursor()
@@ -192,7 +198,10 @@ class Database:
             if self._is_frozen or os.access(self._path.parent, os.W_OK):
                 raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise Corrupt(f"{self._path} is damaged ({error})") from None
+            raise Corrupt(
+                f"{self._path} is damaged ({error}); put a copy of it back (of a backup, or of the "
+                "newest snapshot), then run `seqarchive repair`"
+            ) from None
         if self._has_write_ahead_log():
             raise ReadOnly(
                 f"{self._path} was left by a writer that died, and cannot be read without "
@@ -230,7 +239,11 @@ class Database:
             return None
         if self.is_unguarded:
             return self._stamp if self.connection.in_transaction else self._check_file()
-        return self._version.execute("PRAGMA data_version").fetchone()
+        found = self._version.execute("PRAGMA data_version").fetchone()
+        if self._is_older and found != self._stamp and not self.connection.in_transaction:
+            self._is_older = schema.adapt(self.connection)
+            self._stamp = found
+        return found
 
     def _check_file(self) -> object:
         status = self._path.stat()
@@ -267,10 +280,20 @@ class Database:
 
     def namespaces(self) -> list[tuple[str, int]]:
         """All namespaces with the number of current aliases in each."""
-        return self.connection.execute(
-            "SELECT n.name, count(a.alias) FROM namespaces n"
-            " LEFT JOIN aliases a ON a.namespace_id = n.id GROUP BY n.id ORDER BY n.name"
-        ).fetchall()
+        counts = self._tally().aliases
+        rows = self.connection.execute("SELECT id, name FROM namespaces ORDER BY name")
+        return [(name, counts.get(number, 0)) for number, name in rows.fetchall()]
+
+    def n_sequences(self) -> int:
+        """How many sequences there are."""
+        found = kept(self.connection) if self.at is None else None
+        if found is not None:
+            return found.sequences
+        (n,) = self.connection.execute("SELECT count(*) FROM sequences").fetchone()
+        return int(n)
+
+    def _tally(self) -> Tally:
+        return tally(self.connection) if self.at is None else counted(self.connection)
 
     # --- look-ups ---------------------------------------------------------------------------
 
@@ -398,7 +421,10 @@ class Database:
 
     def digests(self) -> Iterator[tuple[bytes, int]]:
         """Digest and length of all sequences, sorted by digest."""
-        yield from self.connection.execute("SELECT digest, length FROM sequences ORDER BY digest")
+        yield from self.connection.execute(
+            "SELECT k.digest, s.length FROM by_digest k CROSS JOIN sequences s ON s.id = k.id"
+            " ORDER BY k.digest"
+        )
 
     def shard_ranges(self) -> dict[int, tuple[int, int]]:
         """The first and the last id of the sequences in each shard: they ascend together."""
@@ -434,14 +460,12 @@ class Database:
         ).fetchone()
         return None if row is None else bytes(row[0])
 
-    def sha256_between(self, first: int, last: int) -> dict[int, bytes]:
-        """The SHA-256 of sequences with ids in ``[first, last]``, where it is kept."""
-        return dict(
-            self.connection.execute(
-                "SELECT sequence_id, digest FROM sha256 WHERE sequence_id BETWEEN ? AND ?",
-                (first, last),
-            )
-        )
+    def has_sha256_between(self, first: int, last: int) -> bool:
+        """Whether the SHA-256 of any sequence with an id in ``[first, last]`` is kept."""
+        found = self.connection.execute(
+            "SELECT 1 FROM sha256 WHERE sequence_id BETWEEN ? AND ? LIMIT 1", (first, last)
+        ).fetchone()
+        return found is not None
 
     def deflines_of(self, sequence_id: int) -> list[tuple[str, str]]:
         """Source file name and defline of each record that was this sequence."""
@@ -536,6 +560,20 @@ class Database:
             ]
             yield batch
 
+    def report_of(self, batch: int) -> dict[str, Any]:
+        """What whoever made a batch was told of it.
+
+        Raises:
+            NotFound: There is no such batch.
+        """
+        row = self.connection.execute(
+            "SELECT report FROM batches WHERE id = ?", (batch,)
+        ).fetchone()
+        if row is None:
+            raise NotFound(f"there is no batch {batch}")
+        found: dict[str, Any] = json.loads(row[0])
+        return found
+
     def last_batch(self, until: str | None = None) -> int:
         """The last batch, or the last one committed until a time; 0 if there is none.
 
@@ -563,8 +601,16 @@ class Database:
         """Write one committed state, compact and with a rollback journal, to a new file.
 
         Not durable on return.
+
+        Raises:
+            OSError: The disk is full.
         """
-        self.connection.execute("VACUUM main INTO ?", (str(path),))
+        try:
+            self.connection.execute("VACUUM main INTO ?", (str(path),))
+        except sqlite3.OperationalError as error:
+            if "is full" not in str(error):
+                raise
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from None
 
     def stored_name(self, sequence_id: int) -> str | None:
         """The name of a record in its shard, if it is not the digest."""
@@ -576,25 +622,38 @@ class Database:
     def counts(self) -> dict[str, int]:
         """How much there is of everything."""
         one = self.connection.execute
-        n_sequences, n_residues = one(
-            "SELECT count(*), coalesce(sum(length), 0) FROM sequences"
-        ).fetchone()
+        found = self._tally()
+        # Shards count theirs; those that are seen as of an earlier batch may have more.
+        table, column = ("shards", "n_residues") if self.at is None else ("sequences", "length")
+        (n_residues,) = one(f"SELECT coalesce(sum({column}), 0) FROM {table}").fetchone()
         n_shards, shard_bytes, index_bytes = one(
             "SELECT count(*), coalesce(sum(size_bytes), 0),"
             " coalesce(sum(fai_bytes + gzi_bytes), 0) FROM shards"
         ).fetchone()
-        (n_aliases,) = one("SELECT count(*) FROM aliases").fetchone()
-        (n_ended,) = one("SELECT count(*) FROM ended_aliases").fetchone()
         (n_batches,) = one("SELECT count(*) FROM batches").fetchone()
         return {
-            "sequences": n_sequences,
+            "sequences": found.sequences,
             "residues": n_residues,
-            "aliases": n_aliases,
-            "ended_aliases": n_ended,
+            "aliases": sum(found.aliases.values()),
+            "ended_aliases": found.ended_aliases,
             "batches": n_batches,
             "shards": n_shards,
             "shard_bytes": shard_bytes,
             "index_bytes": index_bytes,
+        }
+
+    def all_counts(self) -> dict[str, int]:
+        """What ``counts`` has, as manifests do, and what these lack: collections, tracks of which
+        there are files, and the bytes of these with their indexes."""
+        (n_collections,) = self.connection.execute("SELECT count(*) FROM collections").fetchone()
+        n_tracks, n_bytes = self.connection.execute(
+            "SELECT count(*), coalesce(sum(size_bytes + coalesce(index_bytes, 0)), 0) FROM tracks"
+        ).fetchone()
+        return {
+            **self.counts(),
+            "collections": n_collections,
+            "tracks": n_tracks,
+            "track_bytes": n_bytes,
         }
 
     def meta(self) -> dict[str, str]:
@@ -612,6 +671,13 @@ class Database:
                     yield str(line)
         except sqlite3.DatabaseError as error:
             yield str(error)
+
+
+def require_readable(instance: Instance) -> None:
+    """Raise what opening an instance raises, before anything is made because of it."""
+    instance.require()
+    with closing(Database.of(instance)):
+        pass
 
 
 _open_databases: weakref.WeakSet[Database] = weakref.WeakSet()
@@ -638,10 +704,13 @@ def require_ours(connection: sqlite3.Connection) -> None:
 
 
 def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    try:
-        require_ours(connection)
-    except BaseException:
-        connection.close()
-        raise
+    # What SQLite does for the first time takes longest: look-ups later need no gate (they take
+    # as long as a gate does).
+    with ForkGate():
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+        try:
+            require_ours(connection)
+        except BaseException:
+            connection.close()
+            raise
     return connection

@@ -18,14 +18,24 @@ import socket
 import stat
 import threading
 import time
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from .errors import Locked, ReadOnly, SeqArchiveError
+from .forks import ForkLock
 
 #: Bytes of the lock file: one sector, so that a power cut leaves the old text or the new one.
 _LOCK_BYTES = 512
+
+#: Why a directory stays that is not ours to remove: something is in it, it is a symbolic link, or
+#: something is mounted there.
+_STAYS = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EBUSY}
+
+#: How many locks there are for all keys, and seconds to wait for one.
+_KEY_LOCKS, _PATIENCE = 64, 300.0
 
 
 def exists(path: Path) -> bool:
@@ -48,10 +58,24 @@ def make_directory(path: Path) -> None:
     while not path.exists():
         missing.append(path)
         path = path.parent
+    # The last one that is there may be of a command that was killed before its fsync, which then
+    # has put nothing in it; nobody made it who could not.
+    is_in_doubt = (bool(missing) or _is_empty(path)) and not path.is_mount()
+    if is_in_doubt and os.access(path.parent, os.R_OK | os.W_OK):
+        fsync(path.parent)
     for directory in reversed(missing):
         with contextlib.suppress(FileExistsError):
             directory.mkdir()
         fsync(directory.parent)
+
+
+def _is_empty(directory: Path) -> bool:
+    """Whether there is nothing in a directory; of what cannot be looked at, nobody knows."""
+    try:
+        with os.scandir(directory) as entries:
+            return next(entries, None) is None
+    except OSError:
+        return False
 
 
 def make_read_only(path: Path) -> None:
@@ -204,6 +228,20 @@ def share(path: Path, other: Path) -> Sharing:
     return how
 
 
+def share_again(path: Path, other: Path, temporary: Path) -> Sharing:
+    """Have a read-only file under another name too, which another file may have until now.
+
+    Whoever is killed here leaves what was there, or all of the file, which may be a copy.
+
+    Args:
+        temporary: Where a copy may be until then, in the same file system as ``other``.
+    """
+    remove(temporary)
+    how = share(path, temporary)
+    os.replace(temporary, other)
+    return how
+
+
 def publish_directory(temporary: Path, final: Path) -> None:
     """Give a finished tree its final name; read-only, and durable, on return.
 
@@ -262,6 +300,14 @@ def remove_directory(path: Path) -> None:
         shutil.rmtree(path)
 
 
+def remove_shared_directory(path: Path) -> None:
+    """Remove a tree to which others may still want to add files; from here on they cannot."""
+    gone = path.with_name(f".{path.name}")
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, gone)
+        remove_directory(gone)
+
+
 def replace_link(link: Path, target: str | None, temporary: Path) -> None:
     """Have a symbolic link lead elsewhere by one rename, or remove it; durable on return.
 
@@ -281,6 +327,8 @@ def move(path: Path, destination: Path) -> None:
     """Move a file within a file system; both directories are durable on return."""
     make_directory(destination.parent)
     os.rename(path, destination)
+    # A power cut can leave a file under both names, of which ``rename`` then takes neither away.
+    remove(path)
     fsync(destination.parent)
     fsync(path.parent)
 
@@ -291,14 +339,24 @@ def remove(path: Path) -> None:
         os.unlink(path)
 
 
-def remove_empty_directories(path: Path, stop: Path) -> None:
-    """Remove ``path`` and its parents below ``stop`` as long as they are empty."""
+def remove_empty_directories(path: Path, stop: Path) -> Path:
+    """Remove ``path`` and its parents below ``stop`` as long as they are empty. Returns the
+    directory that stays: what went is gone for good after ``fsync`` of it.
+
+    Raises:
+        OSError: What the disk refuses for another reason than that it is in use.
+    """
     while path != stop:
         try:
             path.rmdir()
-        except OSError:
-            return
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno not in _STAYS:
+                raise
+            return path
         path = path.parent
+    return path
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,7 +384,8 @@ class WriterLock:
 
     def __enter__(self) -> WriterLock:
         try:
-            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            # Not through a link, which somebody may have put where others write too.
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
         except OSError as error:
             if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
                 raise ReadOnly(
@@ -375,6 +434,95 @@ class WriterLock:
     ) -> None:
         os.close(self._fd)
         self._fd = -1
+
+
+class KeyLocks:
+    """Locks by key, between threads and between processes: whoever wants what another is about to
+    have waits for it. A bounded number of files, on which the kernel forgets the dead.
+
+    Where no files can be made, they hold between the threads of the process alone.
+
+    Args:
+        directory: Made when the first lock is taken.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._threads = tuple(ForkLock() for _ in range(_KEY_LOCKS))
+
+    @contextlib.contextmanager
+    def held(self, key: bytes) -> Iterator[None]:
+        """Hold the lock of a key. Nobody takes a second one meanwhile."""
+        n = zlib.crc32(key) % _KEY_LOCKS
+        with self._threads[n]:
+            fd = self._locked(n)
+            try:
+                yield
+            finally:
+                if fd is not None:
+                    # A fork may have a copy of the descriptor, and go on.
+                    fcntl.flock(fd, fcntl.LOCK_UN)
+                    os.close(fd)
+
+    def _locked(self, n: int) -> int | None:
+        path = self._directory / f"{n:02x}"
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            # To read is enough to lock, also what another user has made.
+            fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except OSError:
+            return None
+        deadline, pause = time.monotonic() + _PATIENCE, 0.002
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                busy = error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+                if not busy or time.monotonic() > deadline:
+                    os.close(fd)  # to ask twice is better than to wait for ever
+                    return None
+                time.sleep(pause)
+                pause = min(2 * pause, 0.05)
+            else:
+                return fd
+
+
+@contextlib.contextmanager
+def held_alone(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Be the only one, of all threads and processes, who holds what a file stands for. The kernel
+    lets it go when its holder dies; the file is gone when nobody holds it.
+
+    Args:
+        waiting: Called again and again while another one holds it; may raise.
+
+    Raises:
+        ReadOnly: No file can be made there.
+    """
+    pause = 0.002
+    while True:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise ReadOnly(f"{path.parent} cannot be written ({error.strerror})") from None
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                # Its last holder may have removed it after it was opened here.
+                if os.path.samestat(os.fstat(fd), os.stat(path)):
+                    break
+        except BlockingIOError:
+            pass
+        os.close(fd)
+        waiting()
+        time.sleep(pause)
+        pause = min(2 * pause, 0.1)
+    try:
+        yield
+    finally:
+        remove(path)
+        fcntl.flock(fd, fcntl.LOCK_UN)  # a fork may have a copy of the descriptor, and go on
+        os.close(fd)
 
 
 def _read_intent(fd: int) -> Intent | None:

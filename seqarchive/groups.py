@@ -7,11 +7,18 @@ Everything here takes and returns what ``marshal`` knows.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .bgzf import BLOCK_SIZE, Compression, compress_block, compress_blocks, stored_block
+from .bgzf import (
+    BLOCK_SIZE,
+    Compression,
+    compress_block,
+    compress_blocks,
+    inflate_block,
+    stored_block,
+)
 from .deflines import Naming, is_versionless
 from .errors import BadInput, BadName
 from .identifiers import digest_text
@@ -48,6 +55,13 @@ class Entry(NamedTuple):
     """Residues of a line of the file; see ``layouts``."""
     mask: bytes = b""
     """What was in lower case, if that is kept."""
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the record, or with what it says of itself."""
+        if self.error is not None or self.claimed is None or self.claimed == self.name:
+            return self.error
+        return f"the record says ga4gh:SQ.{self.claimed} but its residues are SQ.{self.name}"
 
 
 class Unit(NamedTuple):
@@ -98,21 +112,37 @@ class GroupTask:
             else:
                 entries.append(self._entry(record))
                 residues.append(record.residues)
-        units = self._pack(entries, residues, frozenset()) if compress else []
+        units = self._pack(entries, residues) if compress else []
         return entries, units
 
-    def pack(self, records: Iterable[Record | BadInput], known: frozenset[bytes]) -> list[Unit]:
-        """Packed sequences of a group, without those whose digest is known already."""
+    def pack(self, records: Iterable[Record | BadInput], left_out: frozenset[int]) -> list[Unit]:
+        """Packed sequences of a group, without those of the records of some numbers."""
         entries: list[tuple[Any, ...]] = []
         residues: list[bytes] = []
-        for record in records:
-            good = isinstance(record, Record)
-            text = record.residues if isinstance(record, Record) else b""
-            digest = _sha512(text).digest()[:24] if good else b""
-            name = digest_text(digest)
-            entries.append(tuple(Entry(0, None if good else "", digest=digest, name=name)))
-            residues.append(text)
-        return self._pack(entries, residues, known)
+        for number, record in enumerate(records):
+            if isinstance(record, BadInput) or number in left_out:
+                entries.append((0, ""))
+                residues.append(b"")
+                continue
+            digest = _sha512(record.residues).digest()[:24]
+            entries.append(tuple(Entry(0, None, digest=digest, name=digest_text(digest))))
+            residues.append(record.residues)
+        return self._pack(entries, residues)
+
+    def repack(
+        self, entries: Sequence[Entry], units: Iterable[Unit], left_out: frozenset[int]
+    ) -> list[Unit]:
+        """The same from what was packed as if all were new and right.
+
+        Raises:
+            Corrupt: A block is damaged.
+        """
+        found = residues_in(entries, units)
+        texts = {entries[number].digest: text for number, text in found.items()}
+        wanted = [
+            (0, "") if number in left_out else tuple(entry) for number, entry in enumerate(entries)
+        ]
+        return self._pack(wanted, [texts.get(entry.digest, b"") for entry in entries])
 
     def compress(self, text: bytes | memoryview) -> list[bytes]:
         """Blocks of a piece of a long record."""
@@ -169,18 +199,16 @@ class GroupTask:
     def _is_circular(self, defline: str) -> bool:
         return bool(self.circular) and first_word(defline) in self.circular
 
-    def _pack(
-        self, entries: list[tuple[Any, ...]], residues: list[bytes], known: frozenset[bytes]
-    ) -> list[Unit]:
+    def _pack(self, entries: list[tuple[Any, ...]], residues: list[bytes]) -> list[Unit]:
         """Short sequences share blocks, none of which a sequence leaves; long ones have theirs.
 
-        Empty sequences, repeated ones and those that are known take no place.
+        Empty sequences, repeated ones and those that are left out take no place.
         """
         units: list[Unit] = []
         texts: list[bytes] = []
         places: list[tuple[int, int]] = []
         n_bytes = 0
-        seen = set(known)
+        seen: set[bytes] = set()
         for number, (entry, text) in enumerate(zip(entries, residues, strict=True)):
             digest, name = _digest_of(entry)
             if not text or not digest or digest in seen:
@@ -210,6 +238,20 @@ class GroupTask:
             return []
         text = b"".join(texts)
         return [Unit([(compress_block(text, self.compression), len(text))], places)]
+
+
+def residues_in(entries: Sequence[Entry], units: Iterable[Unit]) -> dict[int, bytes]:
+    """What is in units: the residues of each entry that begins there, by its number.
+
+    Raises:
+        Corrupt: A block is damaged.
+    """
+    found = {}
+    for unit in units:
+        text = b"".join(inflate_block(block) for block, _ in unit.blocks)
+        for number, offset in unit.places:
+            found[number] = text[offset : offset + entries[number].length]
+    return found
 
 
 _DIGEST = Entry._fields.index("digest")

@@ -42,10 +42,10 @@ def add_sha256(
             rows.append((row.id, sha256.digest()))
             n_added += 1
             if len(rows) >= 10_000:
-                batch.add_sha256(rows)
+                batch.sequences.add_sha256(rows)
                 rows = []
-        batch.add_sha256(rows)
-        batch.keep_sha256()
+        batch.sequences.add_sha256(rows)
+        batch.sequences.keep_sha256()
         report = {"batch": batch.id, "algorithm": "sha256", "added": n_added}
         writing.commit(batch, report)
     return report

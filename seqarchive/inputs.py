@@ -11,11 +11,13 @@ import gzip
 import hashlib
 import io
 import lzma
+import os
 import stat
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
@@ -89,13 +91,28 @@ class Composed:
         return self._sha256.digest()
 
 
+@dataclass(slots=True)
+class ReadInput:
+    """What is to be said of an input that somebody else has read to its end."""
+
+    label: str
+    n_bytes: int
+    sha256: bytes
+    compression: str = "none"
+
+
+def label_of(name: str) -> str:
+    """What to call a file. Its name may be any bytes; what is said and kept of it is text."""
+    if name == STDIN:
+        return "standard input"
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 class Input(io.RawIOBase):
     """The raw bytes of a file, counted and hashed as they are read."""
 
     def __init__(self, name: str, file: BinaryIO) -> None:
-        # A file name may be any bytes; what is said and kept of it is text.
-        label = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-        self.label = "standard input" if name == STDIN else label
+        self.label = label_of(name)
         self._file = file
         self._ahead = b""
         self._sha256 = hashlib.sha256()
@@ -170,6 +187,19 @@ def size_of(name: str) -> int | None:
     except (OSError, ValueError):
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def amount_of(name: str) -> int | None:
+    """The bytes that are to be read; None of a pipe, which may hold any amount, or of nothing."""
+    if name != STDIN:
+        return size_of(name)
+    if sys.stdin is None or not sys.stdin.seekable():
+        return None
+    stream = sys.stdin.buffer
+    here = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    stream.seek(here)
+    return end - here
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import BadName, NotFound, ReadOnly
+from .errors import BadName, Corrupt, NotFound, ReadOnly
 
 MASTER = "master"
 
@@ -77,6 +77,11 @@ class Instance:
         return self.directory / "sequences"
 
     @property
+    def tracks(self) -> Path:
+        """The files of tracks."""
+        return self.directory / "tracks"
+
+    @property
     def temporary(self) -> Path:
         """Unfinished files. Whatever a killed writer left here goes with the next write."""
         return self.directory / "tmp"
@@ -107,9 +112,11 @@ class Instance:
         return self.manifest.is_file() and not self.manifest.is_symlink()
 
     def require(self) -> None:
-        """Raise NotFound, saying what to do, unless there is something to open."""
+        """Raise NotFound, saying what to do, unless there is something to open; Corrupt if only
+        its database is missing."""
         if self.database.is_file():
             return
+        self.require_no_shards()
         if self.name != MASTER:
             raise NotFound(
                 f"there is no instance {self.name!r} in {self.root}; "
@@ -119,6 +126,15 @@ class Instance:
             f"there is no archive in {self.root}; make one with `seqarchive --root {self.root} "
             "init`, or just load into it"
         )
+
+    def require_no_shards(self) -> None:
+        """Raise Corrupt if there are shards, of an instance that has no database (any more): a new
+        one would know none of their names."""
+        if next(self.journal.rglob("*.fa.bgz"), None) is not None:
+            raise Corrupt(
+                f"{self.database} is missing, though there are shards: put a copy of it back (of a "
+                "backup, or of the newest snapshot), then run `seqarchive repair`"
+            )
 
     def require_writable(self) -> None:
         """Raise ReadOnly for a snapshot, whatever its permissions say."""

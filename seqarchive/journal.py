@@ -65,10 +65,10 @@ class Journal:
         durable.fsync(self._root / directory)
 
     def remove(self, path: str) -> None:
-        """Remove a shard with its indexes; readers who have it open keep it."""
+        """Remove a shard with its indexes, for good; readers who have it open keep it."""
         for suffix in (*INDEX_SUFFIXES, ""):
             durable.remove(self._root / (path + suffix))
-        durable.remove_empty_directories((self._root / path).parent, self._root)
+        durable.fsync(durable.remove_empty_directories((self._root / path).parent, self._root))
 
     def shards(self) -> Iterator[str]:
         """Paths of all shards there are, if only an index of them, in journal order."""
@@ -110,7 +110,10 @@ class Journal:
         """
         removed = []
         for path in self.leftovers():
-            durable.remove(path)
+            if path.is_dir() and not path.is_symlink():  # of workers, who may not know it yet
+                durable.remove_shared_directory(path)
+            else:
+                durable.remove(path)
             removed.append(f"{self._temporary.name}/{path.name}")
         if interrupted is None or _DIRECTORY.match(interrupted) is None:
             return removed
@@ -118,7 +121,7 @@ class Journal:
         while not parent.is_dir() and parent != self._root:
             parent = parent.parent
         if parent != self._root / interrupted:
-            durable.remove_empty_directories(parent, self._root)
+            durable.fsync(durable.remove_empty_directories(parent, self._root))
             return removed
         keep = {name + suffix for name in known for suffix in ("", *INDEX_SUFFIXES)}
         for path in sorted(parent.iterdir()):
@@ -126,7 +129,9 @@ class Journal:
             if relative not in keep and _is_shard_file(path.name):
                 durable.remove(path)
                 removed.append(f"{self._root.name}/{relative}")
-        durable.remove_empty_directories(parent, self._root)
+        # Before the note is gone that names the directory: afterwards nobody looks there.
+        durable.fsync(parent)
+        durable.fsync(durable.remove_empty_directories(parent, self._root))
         return removed
 
 

@@ -12,6 +12,9 @@ from itertools import pairwise
 #: and line ends.
 IRREGULAR = -1
 
+#: Bytes of a mask that are unpacked at one time.
+_STEP = 1 << 16
+
 _LOWER = re.compile(rb"[a-z]+")
 _WHITE_SPACE = b" \t\n\r\v\f"
 
@@ -140,17 +143,35 @@ def runs_of(mask: bytes) -> Iterator[tuple[int, int]]:
     """
     if not mask:
         return
-    try:
-        deltas = array("Q", zlib.decompress(mask))
-    except zlib.error as error:
-        raise ValueError(str(error)) from None
-    if _IS_BIG_ENDIAN:
-        deltas.byteswap()
     at = 0
-    for n in range(0, len(deltas) - 1, 2):
-        begin = at + deltas[n]
-        at = begin + deltas[n + 1]
-        yield begin, at
+    for deltas in _unpacked(mask):
+        for n in range(0, len(deltas), 2):
+            if not deltas[n + 1]:
+                raise ValueError("a run of nothing")
+            begin = at + deltas[n]
+            at = begin + deltas[n + 1]
+            yield begin, at
+
+
+def _unpacked(mask: bytes) -> Iterator[array[int]]:
+    """The numbers of a mask, some pairs at a time: a few bytes may stand for very many."""
+    unpacker, packed, rest = zlib.decompressobj(), mask, b""
+    while not unpacker.eof:
+        try:
+            found = unpacker.decompress(packed, _STEP)
+        except zlib.error as error:
+            raise ValueError(str(error)) from None
+        if not found and not unpacker.eof:
+            raise ValueError("the mask ends early")
+        packed, text = unpacker.unconsumed_tail, rest + found
+        whole = len(text) - len(text) % 16
+        rest = text[whole:]
+        deltas = array("Q", text[:whole])
+        if _IS_BIG_ENDIAN:
+            deltas.byteswap()
+        yield deltas
+    if rest:
+        raise ValueError("a run without an end")
 
 
 def masked(pieces: Iterable[str], mask: bytes, first: int = 0) -> Iterator[str]:

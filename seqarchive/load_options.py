@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .batches import OnConflict
 from .bgzf import Compression
 from .deflines import Naming
 from .identifiers import Alias
+from .new_aliases import OnConflict
 from .packing import SHARD_BYTES
 
 
@@ -22,24 +23,29 @@ class LoadOptions:
         on_conflict: When an alias already means another sequence.
         skip_errors: Leave out records that are not right, and report them, instead of failing.
         keep_mask: Remember what of FASTA is in lower case; collections are given back so.
-        collection: What to call the file as a collection; there is one file then.
+        collections: What to call the file as a collection; there is one file then.
+        fhr: What is to be said of that collection besides what is said already; see ``seqcol.fhr``.
         circular: Names (first words of deflines) of circular molecules.
         dry_run: Report what would happen; write nothing.
         threads: Worker processes for large inputs; 0 does everything in the calling thread.
         compression: How hard to try.
         shard_bytes: Size at which a shard closes.
+        scheduler: ``tcp://HOST:PORT`` of a Dask scheduler whose workers read the files, instead of
+            processes of this machine; they must see the files and the archive under the same names.
     """
 
     naming: Naming
     on_conflict: OnConflict = OnConflict.ERROR
     skip_errors: bool = False
     keep_mask: bool = False
-    collection: Alias | None = None
+    collections: tuple[Alias, ...] = ()
+    fhr: Mapping[str, Any] | None = None
     circular: frozenset[str] = frozenset()
     dry_run: bool = False
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)
     compression: Compression = Compression.FAST
     shard_bytes: int = SHARD_BYTES
+    scheduler: str | None = None
 
 
 @dataclass(slots=True)

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from . import batches, namespaces
 from .batches import Batch
-from .errors import BadName
+from .cluster import open_cluster
+from .errors import BadInput, BadName
 from .groups import GroupTask
-from .inputs import STDIN, size_of
+from .inputs import STDIN, amount_of, label_of, open_input, size_of
 from .instances import Instance
 from .lanes import Lanes
 from .load_options import LoadOptions, LoadReport
@@ -33,8 +34,8 @@ _MUCH = 8 << 20
 
 
 def _is_much(files: Iterable[str]) -> bool:
-    """Whether there is enough to read to start workers; a pipe may hold any amount."""
-    sizes = [size_of(name) for name in files if name == STDIN or Path(name).exists()]
+    """Whether there is enough to read to start workers."""
+    sizes = [amount_of(name) for name in files if name == STDIN or Path(name).exists()]
     return None in sizes or sum(size or 0 for size in sizes) >= _MUCH
 
 
@@ -58,10 +59,15 @@ def load(
         BadInput: A record or a file that is not right, named with its line.
         AliasConflict: An alias already means another sequence.
         Locked, ReadOnly, NotFound: As they say. The archive is as before, whatever is raised.
+        SourceError: The scheduler or its workers failed. NotInstalled: Dask is not there.
     """
     names = list(files)
-    if options.collection is not None and (len(names) != 1 or labels):
-        raise BadName(f"{options.collection} can name one file, not {len(names):,}")
+    if (options.collections or options.fhr is not None) and (len(names) != 1 or labels):
+        what = ", ".join(map(str, options.collections)) or "what is said of a collection"
+        raise BadName(f"{what} can be of one file, not of {len(names):,}")
+
+    if options.scheduler is not None and not labels:
+        return _load_elsewhere(instance, names, options, progress, kind)
 
     def send(pipeline: Pipeline, _batch: Batch) -> None:
         for name in names:
@@ -69,6 +75,45 @@ def load(
 
     threads = options.threads if _is_much(names) else 0
     return change(instance, kind, send, options, threads=threads)
+
+
+def _load_elsewhere(
+    instance: Instance, names: Sequence[str], options: LoadOptions, progress: Progress, kind: str
+) -> LoadReport:
+    """Load files that the workers of a scheduler read."""
+    assert options.scheduler is not None
+    _require_files(names)
+    with open_cluster(options.scheduler) as cluster:
+
+        def send(pipeline: Pipeline, batch: Batch) -> None:
+            if options.dry_run:  # workers would have to write
+                for name in names:
+                    pipeline.load(name, progress)
+                return
+            cluster.send(
+                pipeline,
+                batch,
+                instance.temporary,
+                names,
+                skip_errors=options.skip_errors,
+                progress=progress,
+            )
+
+        threads = options.threads if options.dry_run and _is_much(names) else 0
+        return change(instance, kind, send, options, threads=threads)
+
+
+def _require_files(names: Iterable[str]) -> None:
+    """Raise unless all are files that others can read too, and what loading them here raises."""
+    for name in names:
+        is_pipe = name == STDIN or (Path(name).exists() and not Path(name).is_dir())
+        if size_of(name) is None and is_pipe:
+            raise BadInput(
+                "a pipe can be read here alone: make a file of it, or do without --scheduler",
+                file=label_of(name),
+            )
+        with open_input(name):
+            pass
 
 
 def store_records(
@@ -132,6 +177,7 @@ def change(
                     report=report,
                 )
                 send(pipeline, batch)
+                batch.aliases.settle()  # before anything is published
                 report.unused_circular = storer.unused_circular()
         _take_counts(report, batch)
         report.seconds = round(time.monotonic() - started, 3)
@@ -176,10 +222,10 @@ def _publishing(packer: Packer | None, batch: Batch, report: LoadReport) -> Iter
 def _take_counts(report: LoadReport, batch: Batch) -> None:
     if report.namespace:
         report.namespace = batches.spelling(batch.connection, report.namespace)
-    report.sequences_added = batch.n_sequences
-    report.residues_added = batch.n_residues
-    report.aliases_added = batch.aliases.added
-    report.aliases_known = batch.aliases.known
-    report.aliases_moved = batch.aliases.moved
-    report.aliases_kept = batch.aliases.kept
-    report.conflicts = list(batch.aliases.conflicts)
+    report.sequences_added = batch.sequences.n_added
+    report.residues_added = batch.sequences.n_residues
+    report.aliases_added = batch.aliases.counts.added
+    report.aliases_known = batch.aliases.counts.known
+    report.aliases_moved = batch.aliases.counts.moved
+    report.aliases_kept = batch.aliases.counts.kept
+    report.conflicts = list(batch.aliases.counts.conflicts)

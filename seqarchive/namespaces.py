@@ -7,6 +7,7 @@ The table below only settles the spelling of those that the field writes in seve
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from .errors import BadName
 
@@ -41,6 +42,9 @@ COMPUTED = frozenset(
     {"ga4gh", "sha512t24u", "VMC", "trunc512", "sha512", "md5", "sha1", "sha256", "seguid"}
 )
 
+#: Of the names of genomes, which refgenie's programs look into.
+GENOMES = "refgenie"
+
 _ASSEMBLY = re.compile(r"(?i)(GRC)([a-z])(\d+(?:\.p\d+)?)\Z|(NCBI)(\d+)\Z|(hg|mm|rn)(\d+)\Z")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+\-]{0,63}\Z")
 
@@ -72,3 +76,10 @@ def canonical(namespace: str) -> str:
 def is_canonical(namespace: str) -> bool:
     """Whether the table above settles the spelling, so that the archive has no say in it."""
     return namespace.lower() in _CANONICAL or _ASSEMBLY.match(namespace) is not None
+
+
+def chosen(to: str | Sequence[str] | None) -> frozenset[str] | None:
+    """Some namespaces, canonical and in lower case, to be looked up; None for all."""
+    if to is None:
+        return None
+    return frozenset(canonical(name).lower() for name in ([to] if isinstance(to, str) else to))

@@ -32,6 +32,54 @@ class Placed(NamedTuple):
     offset: int
 
 
+class Pieces:
+    """Cuts a long sequence that comes in pieces into full blocks, and hands them on in order.
+
+    Args:
+        compress: Makes the blocks.
+        write: Takes blocks, each with the number of bytes that it holds.
+    """
+
+    #: Pieces that may be under way.
+    _DEPTH = 6
+
+    def __init__(
+        self, compress: Compress, write: Callable[[list[tuple[bytes, int]]], object]
+    ) -> None:
+        self._compress = compress
+        self._write = write
+        self._rest = b""
+        self._under_way: deque[tuple[int, Pending[list[bytes]]]] = deque()
+
+    def add(self, residues: bytes) -> None:
+        """Add what comes next."""
+        text = self._rest + residues if self._rest else residues
+        whole = len(text) - len(text) % BLOCK_SIZE
+        self._rest = text[whole:]
+        if whole:
+            self._under_way.append((whole, self._compress(memoryview(text)[:whole])))
+            self._drain(self._DEPTH)
+
+    def end(self) -> None:
+        """Add the end of the line, and hand on what is left."""
+        text, self._rest = self._rest + b"\n", b""
+        self._under_way.append((len(text), self._compress(text)))
+        self._drain(0)
+
+    def forget(self) -> None:
+        """Wait for what is under way, and forget the rest."""
+        self._drain(0)
+        self._rest = b""
+
+    def _drain(self, n_left: int) -> None:
+        while len(self._under_way) > n_left:
+            n_bytes, pending = self._under_way.popleft()
+            blocks = pending.result()
+            last = n_bytes - BLOCK_SIZE * (len(blocks) - 1)
+            sizes = [BLOCK_SIZE] * (len(blocks) - 1) + [last]
+            self._write(list(zip(blocks, sizes, strict=True)))
+
+
 class Packer:
     """Writes the new sequences of a batch to shards and publishes them in the journal.
 
@@ -41,9 +89,6 @@ class Packer:
         shard_bytes: No shard gets larger, unless a single sequence does.
         new_shard_id: Gives ids for shards.
     """
-
-    #: Pieces that may be under way.
-    _DEPTH = 6
 
     def __init__(
         self,
@@ -56,14 +101,13 @@ class Packer:
     ) -> None:
         self._journal = journal
         self._directory = directory
-        self._compress = compress
         self._shard_bytes = shard_bytes
         self._new_shard_id = new_shard_id
         self._writer: ShardWriter | None = None
         self._shard_id = 0
         self._mark: Mark | None = None  # where the sequence in pieces begins
-        self._rest = b""
-        self._pieces: deque[tuple[int, Pending[list[bytes]]]] = deque()
+        self._pieces = Pieces(compress, self.add_blocks)
+        self._is_packed = False
         self.published: list[tuple[int, str, ShardFiles]] = []
         """Id, path in the journal and files of each finished shard."""
 
@@ -79,30 +123,34 @@ class Packer:
 
     # --- a sequence in pieces ---------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Begin a long sequence, whose digest is not known yet."""
+    def begin(self, *, is_packed: bool = False) -> None:
+        """Begin a long sequence, whose digest is not known yet.
+
+        Args:
+            is_packed: It comes as blocks, the end of its line included.
+        """
         writer = self._open_writer()
+        self._is_packed = is_packed
         self._mark = writer.mark()
         writer.write([(stored_block(header_line(_NO_DIGEST)), HEADER_LENGTH)])
 
     def add_piece(self, residues: bytes) -> None:
         """Add residues to the sequence that was begun."""
-        text = self._rest + residues if self._rest else residues
-        whole = len(text) - len(text) % BLOCK_SIZE
-        self._rest = text[whole:]
-        if whole:
-            self._pieces.append((whole, self._compress(memoryview(text)[:whole])))
-            self._drain(self._DEPTH)
+        self._pieces.add(residues)
+
+    def add_blocks(self, blocks: Sequence[tuple[bytes, int]]) -> None:
+        """Add blocks of the sequence that was begun."""
+        assert self._writer is not None
+        self._writer.write(blocks)
 
     def end(self, name: str, length: int) -> Placed:
         """End the sequence: it is new, and this is its digest."""
         assert self._mark is not None
         assert self._writer is not None
-        text = self._rest + b"\n"
-        self._pieces.append((len(text), self._compress(text)))
-        self._drain(0)
+        if not self._is_packed:
+            self._pieces.end()
         mark, writer = self._mark, self._writer
-        self._mark, self._rest = None, b""
+        self._mark = None
         writer.patch(mark, stored_block(header_line(name)))
         if writer.n_sequences and writer.compressed + len(EOF_BLOCK) > self._shard_bytes:
             writer, mark = self._move_to_new_shard(writer, mark)
@@ -114,18 +162,9 @@ class Packer:
         """End the sequence: it is known already, or not right."""
         assert self._mark is not None
         assert self._writer is not None
-        self._drain(0)
+        self._pieces.forget()
         self._writer.cut_back(self._mark)
-        self._mark, self._rest = None, b""
-
-    def _drain(self, n_left: int) -> None:
-        assert self._writer is not None
-        while len(self._pieces) > n_left:
-            n_bytes, pending = self._pieces.popleft()
-            blocks = pending.result()
-            last = n_bytes - BLOCK_SIZE * (len(blocks) - 1)
-            sizes = [BLOCK_SIZE] * (len(blocks) - 1) + [last]
-            self._writer.write(list(zip(blocks, sizes, strict=True)))
+        self._mark = None
 
     def _move_to_new_shard(self, full: ShardWriter, mark: Mark) -> tuple[ShardWriter, Mark]:
         """Move what was written since the mark, block by block, out of a shard that is full."""

@@ -10,12 +10,19 @@ from typing import Any
 from .errors import BadInput, Truncated
 from .groups import SHORT, Entry, GroupTask, Unit
 from .identifiers import digest_text
-from .inputs import CHUNK, Composed, Input, decompressed, open_input, size_of
+from .inputs import (
+    CHUNK,
+    Composed,
+    Input,
+    decompressed,
+    label_of,
+    open_input,
+    size_of,
+)
 from .lanes import Lane, Lanes, Pending
 from .load_options import LoadOptions, LoadReport
-from .packing import Packer
 from .records import LONG, Group, LongRecord, Record, read_records, records_in
-from .storing import Storer
+from .sinks import Packs, Stores
 from .workers import Worker
 
 Progress = Callable[[int], None]
@@ -87,15 +94,15 @@ class Pipeline:
         task: GroupTask,
         *,
         engine: Engine,
-        storer: Storer,
-        packer: Packer | None,
+        storer: Stores,
+        packer: Packs | None,
         options: LoadOptions,
         report: LoadReport,
     ) -> None:
-        self._task = task
+        self.task = task
         self._engine = engine
-        self._storer = storer
-        self._packer = packer
+        self.storer = storer
+        self.packer = packer
         self._options = options
         self.report = report
         self._under_way: deque[tuple[Group, Pending[_GroupResult]]] = deque()
@@ -103,23 +110,26 @@ class Pipeline:
         self._records: list[Record | BadInput] = []
         self._records_bytes = 0
 
-    def load(self, name: str, progress: Progress, label: str | None = None) -> None:
+    def load(
+        self, name: str, progress: Progress, label: str | None = None, *, path: str | None = None
+    ) -> None:
         """Send one file through.
 
         Args:
             label: What to call it, if not by its name; it is no collection then.
+            path: Where it is, if its name does not say that here.
         """
-        if label is None and self._load_again(name, progress):
+        if label is None and self._load_again(name, progress, path or name):
             return
-        with open_input(name) as source:
-            source.label = label or source.label
-            self._storer.open_source(source.label, is_collection=label is None)
+        with open_input(path or name) as source:
+            source.label = label or label_of(name)
+            self.storer.open_source(source.label, is_collection=label is None)
             chunks = _ahead(source, self._engine.reader, progress)
             n_before = self.report.records
             try:
                 ends = _Ends(chunks)
                 file_format, found = read_records(
-                    iter(ends), source.label, with_mask=self._task.with_mask
+                    iter(ends), source.label, with_mask=self.task.with_mask
                 )
                 for item in found:
                     self._take(item)
@@ -132,19 +142,22 @@ class Pipeline:
                     raise
                 if isinstance(error, Truncated):
                     raise
-                self.report.skipped.append(str(error))
+                self.storer.leave_out(error)
+                # What is still read ahead must not be read of a file that is closed.
+                self._engine.reader.submit(lambda: None).result()
                 return
-            self._storer.close_source(source, file_format, is_plain=ends.are_plain)
+            self.storer.close_source(source, file_format, is_plain=ends.are_plain)
 
-    def _load_again(self, name: str, progress: Progress) -> bool:
+    def _load_again(self, name: str, progress: Progress, path: str) -> bool:
         """Take a file whose bytes were loaded before without parsing it, if that is possible."""
-        size = size_of(name)
-        if size is None or not self._storer.may_know(size):
+        size = size_of(path)
+        if size is None or not self.storer.may_know(size):
             return False
-        with open_input(name) as source:
+        with open_input(path) as source:
+            source.label = label_of(name)
             while source.read_fully(CHUNK):
                 pass
-            if not self._storer.store_again(source, self._task):
+            if not self.storer.store_again(source, self.task):
                 return False
         progress(source.n_bytes)
         return True
@@ -156,23 +169,23 @@ class Pipeline:
             kind: What it came from.
             is_collection: Whether what is in it belongs together.
         """
-        self._storer.open_source(source.label, is_collection=is_collection)
+        self.storer.open_source(source.label, is_collection=is_collection)
         _, found = read_records(iter(source), source.label)
         for item in found:
             self._take(item)
         self._finish_groups()
-        self._storer.close_source(source, kind, is_plain=False)
+        self.storer.close_source(source, kind, is_plain=False)
 
     def refuse(self, message: str) -> None:
         """Leave something out of what is loaded, with a word about it, or fail."""
-        self._storer.refuse(message, None)
+        self.storer.refuse(message, None)
 
     def load_records(self, records: Iterable[Record]) -> None:
         """Send records that come from no file through."""
         for record in records:
             self._take(record)
         self._finish_groups()
-        self._storer.flush()
+        self.storer.flush()
 
     def _take(self, item: Group | Record | LongRecord | BadInput) -> None:
         if isinstance(item, Group):
@@ -184,7 +197,7 @@ class Pipeline:
             self._store_long(item)
         elif isinstance(item, BadInput) and not self._records:
             self._store_groups(0)
-            self._storer.refuse(item.message, item.line)
+            self.storer.refuse(item.message, item.line)
         else:
             self._records.append(item)
             self._records_bytes += len(item.residues) if isinstance(item, Record) else 0
@@ -199,27 +212,27 @@ class Pipeline:
         while len(self._under_way) > n_left:
             group, pending = self._under_way.popleft()
             entries, units = pending.result()
-            mostly_new = self._storer.store(
+            mostly_new = self.storer.store(
                 [Entry(*entry) for entry in entries],
                 [Unit(*unit) for unit in units] or None,
-                lambda known, group=group: self._task.pack(records_in(group), known),  # type: ignore[misc]
+                lambda left_out, group=group: self.task.pack(records_in(group), left_out),  # type: ignore[misc]
             )
-            self._compress = mostly_new and self._packer is not None
+            self._compress = mostly_new and self.packer is not None
 
     def _store_records(self) -> None:
         """Store the records of a flat file that have been gathered."""
         records, self._records, self._records_bytes = self._records, [], 0
         if records:
-            entries, _ = self._task.digest(records, compress=False)
-            self._storer.store(
+            entries, _ = self.task.digest(records, compress=False)
+            self.storer.store(
                 [Entry(*entry) for entry in entries],
                 None,
-                lambda known: self._task.pack(records, known),
+                lambda left_out: self.task.pack(records, left_out),
             )
 
     def _store_long(self, record: LongRecord) -> None:
         sha512 = hashlib.sha512()
-        others = _Others(with_sha256=self._task.with_sha256)
+        others = _Others(with_sha256=self.task.with_sha256)
         ahead, length, letters, begun = b"", 0, 0, False
         try:
             for residues, some_letters in record.pieces:
@@ -231,18 +244,18 @@ class Pipeline:
                     if length <= SHORT:  # so far; the rest may be white space
                         continue
                     piece, begun = ahead, True
-                    if self._packer is not None:
-                        self._packer.begin()
+                    if self.packer is not None:
+                        self.packer.begin()
                 self._engine.sha512.submit(sha512.update, piece)
                 self._engine.others.submit(others.update, piece)
-                if self._packer is not None:
-                    self._packer.add_piece(piece)
+                if self.packer is not None:
+                    self.packer.add_piece(piece)
         except BadInput as error:
-            if begun and self._packer is not None:
-                self._packer.forget()
+            if begun and self.packer is not None:
+                self.packer.forget()
             if isinstance(error, Truncated):
                 raise
-            self._storer.refuse(error.message, error.line)
+            self.storer.refuse(error.message, error.line)
             return
         if not begun:
             layout = record.layout
@@ -259,10 +272,10 @@ class Pipeline:
             self._store_records()
             return
         empty = Record(record.defline, b"", letters, record.line)
-        ((entry,), _) = self._task.digest([empty], compress=False)
+        ((entry,), _) = self.task.digest([empty], compress=False)
         digest = self._engine.sha512.submit(sha512.digest).result()[:24]
         md5, sha1, *sha256 = self._engine.others.submit(others.digests).result()
-        self._storer.store_long(
+        self.storer.store_long(
             Entry(*entry)._replace(
                 digest=digest,
                 name=digest_text(digest),
@@ -300,8 +313,11 @@ def _ahead(source: Input, reader: Lane, progress: Progress) -> Iterator[bytes]:
     """The chunks of a file, read, hashed and decompressed two ahead of whoever takes them."""
     chunks = decompressed(source)
 
-    def take() -> bytes | None:
-        return next(chunks, None)
+    def take() -> bytes | Exception | None:
+        try:
+            return next(chunks, None)
+        except Exception as error:  # of this file: the lane goes on with the next one
+            return error
 
     n_bytes = 0
     waiting = deque([reader.submit(take)])
@@ -311,6 +327,8 @@ def _ahead(source: Input, reader: Lane, progress: Progress) -> Iterator[bytes]:
         chunk = waiting.popleft().result()
         if chunk is None:
             return
+        if isinstance(chunk, Exception):
+            raise chunk
         progress(source.n_bytes - n_bytes)
         n_bytes = source.n_bytes
         yield chunk

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from . import namespaces
 from .bgzf import BLOCK_SIZE
 from .database import Database, Location, Meaning, ShardRow
-from .errors import Ambiguous, BadInterval, Corrupt, DigestMismatch, NotFound
+from .errors import BadInterval, Corrupt, DigestMismatch, NotFound
 from .finding import Finder
 from .identifiers import (
     COMPUTED_NAMES,
@@ -36,6 +35,7 @@ from .journal import is_inside
 from .letters import letters_in
 from .manifests import snapshots_in
 from .moments import batch_at
+from .readable import Opened
 from .seqcol.archived import (
     ArchivedCollection,
     attribute_page,
@@ -71,7 +71,7 @@ _RECORDS = 500
 _CHECKED = 100_000
 
 
-class ArchiveReader:
+class ArchiveReader(Opened):
     """An instance that is open for reading.
 
     Args:
@@ -131,17 +131,6 @@ class ArchiveReader:
     def __repr__(self) -> str:
         return f"<seqarchive.{type(self).__name__} {self.address}>"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close what is open. The archive opens it again when it is used again."""
         self._finder.close()
@@ -171,23 +160,8 @@ class ArchiveReader:
         """
         return split_if_unknown(text, self.find)
 
-    def __contains__(self, identifier: object) -> bool:
-        if not isinstance(identifier, str):
-            return False
-        try:
-            self._finder.locate(identifier)
-        except NotFound:
-            return False
-        except Ambiguous:
-            return True
-        return True
-
     def __len__(self) -> int:
-        (n,) = self._finder.database.connection.execute("SELECT count(*) FROM sequences").fetchone()
-        return int(n)
-
-    def __bool__(self) -> bool:
-        return True
+        return self._finder.database.n_sequences()
 
     def __iter__(self) -> Iterator[str]:
         """The ``ga4gh:SQ.`` names of all sequences, in the order in which they were added."""
@@ -457,7 +431,7 @@ class ArchiveReader:
             NotFound, Ambiguous: Of the first identifier that is so.
         """
         with self._finder.database.one_commit():
-            return self._translate_many(identifiers, _wanted(to))
+            return self._translate_many(identifiers, namespaces.chosen(to))
 
     def _translate_many(
         self, identifiers: Sequence[str], wanted: frozenset[str] | None
@@ -535,7 +509,7 @@ class ArchiveReader:
             "instance": self.instance.name,
             "batch": database.last_batch(),
             "archive_id": meta.get("archive_id"),
-            **database.counts(),
+            **database.all_counts(),
             "database_bytes": sum(path.stat().st_size for path in files if path.exists()),
             "apparent_bytes": usage[self.instance.name].apparent,
             "own_bytes": usage[self.instance.name].own,
@@ -618,6 +592,14 @@ class ArchiveReader:
         """All batches, the oldest first; ready for JSON."""
         return self._finder.database.batches()
 
+    def report_of(self, batch: int) -> dict[str, Any]:
+        """What whoever made a batch was told of it.
+
+        Raises:
+            NotFound: There is no such batch.
+        """
+        return self.database.report_of(batch)
+
     @property
     def database(self) -> Database:
         """The look-ups beneath, of the calling thread."""
@@ -673,14 +655,6 @@ def _open_shard(instance: Instance, row: ShardRow, cache: BlockCache) -> ShardRe
         wrapping=row.wrapping,
         cache=cache,
     )
-
-
-def _wanted(to: str | Sequence[str] | None) -> frozenset[str] | None:
-    """Canonical namespaces in lower case; None for all."""
-    if to is None:
-        return None
-    names = [to] if isinstance(to, str) else to
-    return frozenset(namespaces.canonical(name).lower() for name in names)
 
 
 _COMPUTED = frozenset(name.lower() for name in namespaces.COMPUTED)

@@ -1,4 +1,5 @@
-"""Reclaim: drop the residues that reverted batches brought and that nothing refers to.
+"""Reclaim: drop the residues that reverted batches brought and that nothing refers to, and the
+files of tracks that were deleted.
 
 A shard none of whose sequences is left goes; one that others are left in is written anew without
 those that go. What aliases meant stays in the log, and digests and lengths with it.
@@ -11,8 +12,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import schema
 from .batches import Batch
 from .bgzf import Compression
+from .database import require_readable
 from .deflines import Naming
 from .errors import Conflict
 from .groups import Entry, GroupTask
@@ -23,6 +26,7 @@ from .packing import SHARD_BYTES, Packer, Placed
 from .reader import ArchiveReader
 from .records import LONG, Record
 from .releases import Releasing, releases
+from .track_files import drop_row, unused_rows
 from .writing import Writing
 
 
@@ -38,6 +42,8 @@ class ReclaimReport:
     """Sequences that would have gone if no snapshot had them."""
     shards_dropped: list[str] = field(default_factory=list)
     shards_rewritten: list[str] = field(default_factory=list)
+    tracks_dropped: list[str] = field(default_factory=list)
+    """Files of tracks that were deleted, or whose batches were reverted."""
     bytes_freed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,7 +76,7 @@ def reclaim(instance: Instance, *, dry_run: bool = False) -> ReclaimReport:
         Corrupt: Residues that would have to be written anew are damaged.
     """
     instance.require_writable()
-    instance.require()
+    require_readable(instance)
     report = ReclaimReport(dry_run)
     with (
         nullcontext() if dry_run else Releasing(instance.root),  # no snapshot comes meanwhile
@@ -78,6 +84,9 @@ def reclaim(instance: Instance, *, dry_run: bool = False) -> ReclaimReport:
         Batch(writing.connection, "reclaim") as batch,
     ):
         _choose(instance, batch, report)
+        unused = unused_rows(batch.connection)
+        report.tracks_dropped = [row.path for row in unused]
+        report.bytes_freed += sum(row.n_bytes for row in unused)
         if report.sequences and not dry_run:
             packer = _packer(writing, batch)
             try:
@@ -90,6 +99,9 @@ def reclaim(instance: Instance, *, dry_run: bool = False) -> ReclaimReport:
                 batch.add_shard(shard_id, path, files)
                 report.bytes_freed -= files.size_bytes + files.fai_bytes + files.gzi_bytes
             _drop(batch)
+        if (report.sequences or unused) and not dry_run:
+            for row in unused:
+                drop_row(batch, row)
             report.batch = batch.id
             writing.commit(batch, report.as_dict())
             writing.remove_dropped()
@@ -192,6 +204,12 @@ def _drop(batch: Batch) -> None:
         " WHERE id IN (SELECT id FROM temp.reclaiming)",
         (batch.id,),
     )
+    gone = "SELECT id FROM temp.reclaiming"
+    for table, column in schema.LOOK_UPS.items():
+        execute(
+            f"DELETE FROM {table} WHERE id IN ({gone})"
+            f" AND {column} IN (SELECT {column} FROM sequences WHERE id IN ({gone}))"
+        )
     for table, column in (
         ("records", "sequence_id"),
         ("circular", "sequence_id"),
@@ -202,7 +220,7 @@ def _drop(batch: Batch) -> None:
         ("adopted_aliases", "sequence_id"),
         ("sequences", "id"),
     ):
-        execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM temp.reclaiming)")
+        execute(f"DELETE FROM {table} WHERE {column} IN ({gone})")
     execute(
         "DELETE FROM masks WHERE NOT EXISTS (SELECT 1 FROM records r"
         " WHERE r.source_id = masks.source_id AND r.ordinal = masks.ordinal)"
@@ -212,9 +230,9 @@ def _drop(batch: Batch) -> None:
         "DELETE FROM collections WHERE n_members !="
         " (SELECT count(*) FROM records r WHERE r.source_id = collections.source_id)"
     )
-    gone = "collection_id NOT IN (SELECT id FROM collections)"
-    execute(f"UPDATE collection_aliases SET collection_id = NULL WHERE {gone}")
-    execute(f"DELETE FROM fhr WHERE {gone}")
+    lost = "collection_id NOT IN (SELECT id FROM collections)"
+    execute(f"UPDATE collection_aliases SET collection_id = NULL WHERE {lost}")
+    execute(f"DELETE FROM fhr WHERE {lost}")
     execute(
         "UPDATE sources SET collection_id = NULL WHERE collection_id NOT IN"
         " (SELECT id FROM collections)"

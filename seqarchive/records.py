@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 import re
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -363,6 +364,10 @@ class _CountedLines(io.TextIOWrapper):
         return line
 
 
+#: Warnings go through what all threads share: of two files that are read at once, each would be
+#: told what is wrong with the other.
+_WARNINGS = threading.Lock()
+
 #: What Biopython warns of when a record has fewer residues than it says.
 _WRONG_LENGTH = "Expected sequence length"
 
@@ -372,27 +377,23 @@ def _flat_file(chunks: Iterator[bytes], source: str, kind: str) -> Iterator[Reco
 
     lines = _CountedLines(io.BufferedReader(_ChunkStream(chunks)), encoding="utf-8")
     n_records = 0
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = SeqIO.parse(lines, kind)  # type: ignore[no-untyped-call]
-        while True:
-            try:
-                record = next(found, None)
-            except BadInput:
-                raise
-            except Exception as error:  # whatever its parser makes of a broken file
-                reason = " ".join(str(error).split())
-                raise Truncated(
-                    f"not {kind} that Biopython can read: {reason}",
-                    file=source,
-                    line=lines.n_lines,
-                ) from error
-            if record is None:
-                break
-            n_records += 1
-            messages = [" ".join(str(warning.message).split()) for warning in caught]
-            caught.clear()
-            yield _flat_record(record, messages, source, lines.n_lines)
+    found: Iterator[SeqRecord] = SeqIO.parse(lines, kind)  # type: ignore[no-untyped-call]
+    while True:
+        try:
+            record, messages = _next(found)
+        except BadInput:
+            raise
+        except Exception as error:  # whatever its parser makes of a broken file
+            reason = " ".join(str(error).split())
+            raise Truncated(
+                f"not {kind} that Biopython can read: {reason}",
+                file=source,
+                line=lines.n_lines,
+            ) from error
+        if record is None:
+            break
+        n_records += 1
+        yield _flat_record(record, messages, source, lines.n_lines)
     if not n_records:
         raise BadInput("there is no record in it", file=source)
     if lines.last.strip() != "//":
@@ -401,6 +402,14 @@ def _flat_file(chunks: Iterator[bytes], source: str, kind: str) -> Iterator[Reco
             file=source,
             line=lines.n_lines,
         )
+
+
+def _next(found: Iterator[SeqRecord]) -> tuple[SeqRecord | None, list[str]]:
+    """The next record of Biopython's, and what it warned of."""
+    with _WARNINGS, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        record = next(found, None)
+    return record, [" ".join(str(warning.message).split()) for warning in caught]
 
 
 def _flat_record(

@@ -85,6 +85,11 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def unfinished(root: Path) -> tuple[Path, Path]:
+    """Where the list and the link are until they have their names."""
+    return root / f".{INDEX}", root / f".{LATEST}"
+
+
 class Releasing:
     """The right to add and remove the snapshots of a root; loads do not need it.
 
@@ -122,8 +127,8 @@ class Releasing:
     def _clean(self) -> None:
         for path in (self.temporary, self._withdrawn):
             durable.remove_directory(path)
-        for name in (LATEST, INDEX):
-            durable.remove(self.root / f".{name}")
+        for path in unfinished(self.root):
+            durable.remove(path)
 
     def new(self, name: str) -> Instance:
         """The place of a snapshot that is to be made.
@@ -134,6 +139,8 @@ class Releasing:
         instance = named_place(self.root, name)
         if durable.exists(instance.directory):
             raise Conflict(f"there is {instance.directory} already; a snapshot is never replaced")
+        if name in _listed(self.root):
+            self.publish()  # what is said of one that somebody has removed is not said of this one
         return instance
 
     def now(self) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .batches import Batch, OnConflict
+from .batches import Batch
 from .errors import AliasConflict, NotFound
 from .instances import Instance
+from .new_aliases import OnConflict
 from .seqcol.archived import FHR, NAMES
 from .seqcol.naming import revert_log
+from .track_files import DERIVATIONS, MEANINGS
 from .writing import Writing
 
 #: Names of which a message says each.
@@ -35,6 +37,8 @@ class RevertReport:
     """That a later batch changed again, and that stay as it left them."""
     collection_aliases_reverted: int = 0
     fhr_reverted: int = 0
+    tracks_reverted: int = 0
+    """Ids of tracks and genomes that mean again what they did before."""
     circular_unmarked: int = 0
     circular_restored: int = 0
     sequences_unreferenced: int = 0
@@ -80,6 +84,7 @@ def revert(
         n_changed = (
             report.collection_aliases_reverted
             + report.fhr_reverted
+            + report.tracks_reverted
             + report.aliases_retired
             + report.aliases_moved_back
             + report.aliases_restored
@@ -160,11 +165,13 @@ def _decide(batch: Batch, report: RevertReport, on_conflict: OnConflict) -> None
 
 
 def _revert_logs(batch: Batch, report: RevertReport, on_conflict: OnConflict) -> None:
-    """The same for names of collections, and for what is said of these."""
+    """The same for names of collections, for what is said of these, and for ids of tracks."""
     conflicts: list[str] = []
-    report.collection_aliases_reverted, report.fhr_reverted = (
-        revert_log(batch, log, report.reverts, on_conflict, conflicts) for log in (NAMES, FHR)
+    report.collection_aliases_reverted, report.fhr_reverted, tracks, computed = (
+        revert_log(batch, log, report.reverts, on_conflict, conflicts)
+        for log in (NAMES, FHR, MEANINGS, DERIVATIONS)
     )
+    report.tracks_reverted = max(tracks, computed)
     if conflicts and on_conflict is OnConflict.ERROR:
         raise AliasConflict(
             f"{conflicts[0]}; nothing was changed: use --on-conflict keep or replace", conflicts
@@ -183,9 +190,9 @@ def _apply(batch: Batch, report: RevertReport) -> None:
             " sum(now IS NULL) FROM temp.reverting"
         ).fetchone()
     )
-    batch.aliases.retired = report.aliases_retired
-    batch.aliases.moved = report.aliases_moved_back
-    batch.aliases.added = report.aliases_restored
+    batch.aliases.counts.retired = report.aliases_retired
+    batch.aliases.counts.moved = report.aliases_moved_back
+    batch.aliases.counts.added = report.aliases_restored
     execute(
         "INSERT INTO ended_aliases SELECT alias, namespace_id, now, since, ?"
         " FROM temp.reverting WHERE now IS NOT NULL",

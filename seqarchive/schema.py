@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     import sqlite_utils
 
 #: The newest schema that this version reads and the one that it writes.
-VERSION = 1
+VERSION = 2
 
 #: ``application_id`` of our databases: "SeqA".
 APPLICATION_ID = 0x53657141
+
+#: Where the ids of rows are kept that were removed.
+_GONE = {"sequences": "reclaimed", "shards": "dropped_shards"}
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -55,23 +58,53 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     database = sqlite_utils.Database(connection)
     migrations = Migrations("seqarchive")
-    for step in (first_schema,):
+    for step in (first_schema, second_schema):
         migrations(name=step.__name__)(step)
     migrations.apply(database)
     connection.commit()
 
 
-def columns() -> dict[str, dict[str, type]]:
-    """All tables with the types of their columns: int, str or bytes."""
-    return {name: columns for name, (columns, _) in _TABLES.items()} | _OWN_TABLES
+def next_id(connection: sqlite3.Connection, table: str) -> int:
+    """The first id of a table that was never used: also those that are gone are not used again."""
+    (last,) = connection.execute(
+        f"SELECT max(id) FROM {table}"
+        if table not in _GONE
+        else f"SELECT max(id) FROM (SELECT max(id) AS id FROM {table}"
+        f" UNION ALL SELECT max(id) FROM {_GONE[table]})"
+    ).fetchone()
+    return 1 + (last or 0)
+
+
+def adapt(connection: sqlite3.Connection) -> bool:
+    """Have a reader see a database as one of the newest schema. Returns whether it is an older one,
+    which the next writer may change under the reader: then this is to be done again."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()  # whose it is, is known
+    is_older = bool(version == 1)
+    for table, column in LOOK_UPS.items():
+        connection.execute(f"DROP VIEW IF EXISTS temp.{table}")
+        if is_older:
+            connection.execute("PRAGMA temp_store = MEMORY")  # the medium may be read-only
+            connection.execute(
+                f"CREATE TEMP VIEW {table} AS SELECT {column}, id FROM main.sequences"
+            )
+    return is_older
+
+
+def columns(version: int = VERSION) -> dict[str, dict[str, type]]:
+    """All tables of a schema with the types of their columns: int, str or bytes."""
+    found = {name: columns for name, (columns, _) in _TABLES.items()} | _OWN_TABLES
+    if version > 1:
+        found |= {table: {column: bytes, "id": int} for table, column in LOOK_UPS.items()}
+    return found
 
 
 def problems(connection: sqlite3.Connection) -> list[str]:
-    """Tables and indexes of a database of the newest schema that are not as they were made."""
+    """Tables and indexes of a database that are not as its schema made them."""
+    version = version_of(connection)
     found = [
         name
-        for name, known in columns().items()
-        if [row[1] for row in connection.execute(f"PRAGMA table_info({name})")] != list(known)
+        for name, known in columns(version).items()
+        if [row[1] for row in connection.execute(f"PRAGMA main.table_info({name})")] != list(known)
     ]
     # A view in the place of a table may be a query without end, and a trigger anything.
     found += (
@@ -82,7 +115,8 @@ def problems(connection: sqlite3.Connection) -> list[str]:
         )
     )
     names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    indexes = (_INDEX.search(statement) for statement in _STATEMENTS)
+    statements = _STATEMENTS + (_FIRST_STATEMENTS if version == 1 else ())
+    indexes = (_INDEX.search(statement) for statement in statements)
     return found + [index[1] for index in indexes if index and index[1] not in names]
 
 
@@ -92,11 +126,30 @@ def first_schema(database: sqlite_utils.Database) -> None:
 
     for name, (columns, options) in _TABLES.items():
         database[name].create(columns, **options)  # type: ignore[union-attr]
-    for statement in _STATEMENTS:
+    for statement in _STATEMENTS + _FIRST_STATEMENTS:
         database.conn.execute(statement)
     database.conn.execute("INSERT INTO meta VALUES ('archive_id', ?)", (str(uuid4()),))
     database.conn.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     database.conn.execute("PRAGMA user_version = 1")
+
+
+def second_schema(database: sqlite_utils.Database) -> None:
+    """Schema 2: tables instead of indexes for the digests of sequences.
+
+    Rows of a batch come in no order of their digests. Into a table they are inserted sorted, once a
+    batch; SQLite would put each into an index at once, and for each read and write a page of it.
+    """
+    for statement in _SECOND_STATEMENTS:
+        database.conn.execute(statement)
+    for table, column in LOOK_UPS.items():
+        database.conn.execute(f"INSERT INTO {table} SELECT {column}, id FROM sequences ORDER BY 1")
+    for index in ("sequences_digest", "sequences_md5", "sequences_sha1"):
+        database.conn.execute(f"DROP INDEX {index}")
+    database.conn.execute("PRAGMA user_version = 2")
+
+
+#: Tables that lead from a digest to the sequence, and the column of both that has it.
+LOOK_UPS = {"by_digest": "digest", "by_md5": "md5", "by_sha1": "sha1"}
 
 
 _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
@@ -174,6 +227,55 @@ _TABLES: dict[str, tuple[dict[str, type], dict[str, Any]]] = {
     "fhr": (
         {"id": int, "collection_id": int, "document": str, "batch_id": int},
         {"pk": "id", "not_null": {"collection_id", "batch_id"}},
+    ),
+    # Files of tracks: ``path`` is relative to ``tracks``; ``digest`` is that of what the file says,
+    # ``genome`` that of the collection. A track that was dropped and can be computed again has
+    # no row.
+    "tracks": (
+        {
+            "id": int,
+            "digest": bytes,
+            "genome": bytes,
+            "kind": str,
+            "n_entries": int,
+            "path": str,
+            "size_bytes": int,
+            "sha256": bytes,
+            "index_path": str,
+            "index_bytes": int,
+            "index_sha256": bytes,
+            "batch_id": int,
+        },
+        {"pk": "id", "not_null": {"digest", "genome", "kind", "path", "size_bytes", "sha256"}},
+    ),
+    # Ids of clients, for tracks and for genomes; and what each means: a digest (see ``logs``), or
+    # NULL if it was deleted.
+    "client_ids": (
+        {"id": int, "uuid": str, "kind": str, "name": str, "created": str, "batch_id": int},
+        {"pk": "id", "not_null": {"uuid", "kind", "created", "batch_id"}},
+    ),
+    "client_meanings": (
+        {"id": int, "uuid": str, "target": bytes, "batch_id": int},
+        {"pk": "id", "not_null": {"uuid", "batch_id"}},
+    ),
+    # How something was computed: JSON under its digest, with the inputs once more to be found by.
+    "provenances": (
+        {"id": int, "digest": bytes, "document": str, "batch_id": int},
+        {"pk": "id", "not_null": {"digest", "document", "batch_id"}},
+    ),
+    "provenance_inputs": (
+        {"provenance": bytes, "ordinal": int, "input": str, "batch_id": int},
+        {"not_null": {"provenance", "ordinal", "input", "batch_id"}},
+    ),
+    # What was computed so: the id of a client (see ``logs``).
+    "derivations": (
+        {"id": int, "provenance": bytes, "uuid": str, "batch_id": int},
+        {"pk": "id", "not_null": {"provenance", "batch_id"}},
+    ),
+    # Tracks that were dropped: their files go after the commit that says so.
+    "dropped_tracks": (
+        {"id": int, "path": str, "batch_id": int, "is_removed": int},
+        {"pk": "id", "not_null": {"path", "batch_id", "is_removed"}},
     ),
     # ``path`` is relative to the journal. ``first_digest``, the name of the first record, tells a
     # shard from one in its place. ``line_bases``: 0, or residues of a line if it is adopted.
@@ -258,10 +360,24 @@ _OWN_TABLES: dict[str, dict[str, type]] = {
 
 _INDEX = re.compile(r"INDEX (\w+) ON")
 
-_STATEMENTS = (
+#: What the first schema has, and later ones have not.
+_FIRST_STATEMENTS = (
     "CREATE UNIQUE INDEX sequences_digest ON sequences (digest)",
     "CREATE INDEX sequences_md5 ON sequences (md5)",
     "CREATE INDEX sequences_sha1 ON sequences (sha1)",
+)
+
+_SECOND_STATEMENTS = (
+    "CREATE TABLE by_digest (digest BLOB NOT NULL PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE by_md5 (
+        md5 BLOB NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (md5, id)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE by_sha1 (
+        sha1 BLOB NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (sha1, id)
+    ) WITHOUT ROWID""",
+)
+
+_STATEMENTS = (
     "CREATE INDEX sha256_digest ON sha256 (digest)",
     "CREATE UNIQUE INDEX namespaces_name ON namespaces (name COLLATE NOCASE)",
     "CREATE INDEX sources_sha256 ON sources (sha256)",
@@ -269,6 +385,14 @@ _STATEMENTS = (
     "CREATE INDEX collection_aliases_alias ON collection_aliases (alias, namespace_id)",
     "CREATE INDEX collection_aliases_collection ON collection_aliases (collection_id)",
     "CREATE INDEX fhr_collection ON fhr (collection_id)",
+    "CREATE UNIQUE INDEX tracks_digest ON tracks (digest)",
+    "CREATE UNIQUE INDEX client_ids_uuid ON client_ids (uuid)",
+    "CREATE INDEX client_meanings_uuid ON client_meanings (uuid)",
+    "CREATE INDEX client_meanings_target ON client_meanings (target)",
+    "CREATE UNIQUE INDEX provenances_digest ON provenances (digest)",
+    "CREATE INDEX provenance_inputs_input ON provenance_inputs (input)",
+    "CREATE INDEX derivations_provenance ON derivations (provenance)",
+    "CREATE INDEX derivations_uuid ON derivations (uuid)",
     "CREATE INDEX ended_aliases_alias ON ended_aliases (alias, namespace_id)",
     "CREATE INDEX ended_aliases_sequence ON ended_aliases (sequence_id)",
     # sqlite-utils has no WITHOUT ROWID; with it an alias is stored twice instead of three times.

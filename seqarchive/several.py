@@ -9,25 +9,23 @@ from __future__ import annotations
 import contextlib
 import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .errors import Ambiguous, BadName, NotFound
 from .identifiers import Alias, Digest, digest_text
+from .readable import EVERYTHING, Opened
 from .reader import ArchiveReader, split_if_unknown
 from .seqcol.archived import ArchivedCollection
 from .sequences import ArchivedSequence
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from .archive import Archive
     from .load_options import LoadReport
 
 
-class Readers:
+class Readers(Opened):
     """Archives that are read together, with the interface of one.
 
     Args:
@@ -48,17 +46,6 @@ class Readers:
     def __repr__(self) -> str:
         places = ", ".join(archive.address for archive in self.archives)
         return f"<seqarchive.{type(self).__name__} {places}>"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close what is open; it is opened again when it is needed."""
@@ -123,9 +110,6 @@ class Readers:
 
     def __len__(self) -> int:
         return sum(1 for _ in self._digests())
-
-    def __bool__(self) -> bool:
-        return True
 
     def _digests(self) -> Iterator[bytes]:
         last = b""
@@ -210,7 +194,52 @@ class Readers:
                 return archive.collection(identifier)
         return self.archives[-1].collection(identifier)
 
+    def collections(self, **attributes: str) -> list[ArchivedCollection]:
+        """The collections of all archives, each once; as ``ArchiveReader.collections``."""
+        found: dict[Digest, ArchivedCollection] = {}
+        for archive in self.archives:
+            for one in archive.collections(**attributes):
+                found.setdefault(one.digest, one)
+        return list(found.values())
+
+    def collection_page(
+        self, attributes: Mapping[str, str], page: int, page_size: int
+    ) -> tuple[list[Digest], int]:
+        """Digests of some collections, and how many there are; as for one archive."""
+        pages = [archive.collection_page(attributes, 0, EVERYTHING)[0] for archive in self.archives]
+        found = list(dict.fromkeys(digest for one in pages for digest in one))
+        return found[page * page_size : (page + 1) * page_size], len(found)
+
+    def attribute_page(self, attribute: str, page: int, page_size: int) -> tuple[list[Digest], int]:
+        """The different digests of an attribute, a page of them; as for one archive."""
+        pages = [archive.attribute_page(attribute, 0, EVERYTHING)[0] for archive in self.archives]
+        found = sorted({digest for one in pages for digest in one})
+        return found[page * page_size : (page + 1) * page_size], len(found)
+
+    def all_collection_aliases(self) -> list[tuple[Alias, Digest]]:
+        """The aliases of collections and what they mean, sorted; of two meanings, that of the
+        archive that comes first."""
+        found: dict[Alias, Digest] = {}
+        for archive in self.archives:
+            for alias, digest in archive.all_collection_aliases():
+                found.setdefault(alias, digest)
+        return sorted(found.items())
+
+    def committed(self) -> tuple[str, str] | None:
+        """When the first batch of all was committed, and the last."""
+        times = [one for archive in self.archives if (one := archive.committed()) is not None]
+        return (min(a for a, _ in times), max(b for _, b in times)) if times else None
+
     # --- names ------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> str:
+        """Where they are read from."""
+        return ", ".join(archive.address for archive in self.archives)
+
+    def namespaces(self) -> list[str]:
+        """The namespaces of aliases of sequences, sorted."""
+        return sorted({name for archive in self.archives for name in archive.namespaces()})
 
     def _holders(self, identifier: str) -> tuple[str, list[ArchiveReader]]:
         """The name of a sequence by its digest, and all archives that have it."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from . import durable
 from .chunks import chunk_table
-from .database import Database, ShardRow
+from .database import Database, ShardRow, require_readable
 from .durable import Sharing
 from .errors import Corrupt, SeqArchiveError
 from .instances import MASTER, Instance
@@ -25,6 +25,7 @@ from .journal import INDEX_SUFFIXES, is_inside
 from .manifests import Manifest, ManifestFile
 from .releases import INDEX, Release, Releasing, named_place, releases
 from .shards import file_sha256
+from .track_files import TrackRow, is_track_path, track_rows
 from .verifying import file_problem
 from .version import __version__
 from .writing import initialise
@@ -85,7 +86,7 @@ def take_snapshot(
     named_place(source.root, name)
     if source.name == MASTER and not source.database.exists():
         initialise(source)
-    source.require()
+    require_readable(source)
     with Releasing(source.root) as releasing:
         final = releasing.new(name)
         earlier = releases(source.root)
@@ -119,7 +120,8 @@ def _fill(
     durable.make_read_only(target.database)
     durable.fsync(target.database)
     with closing(Database(target.database, frozen=True)) as database:
-        shards = database.shards()
+        stored = [file for row in database.shards() for file in _files_of(row, target)]
+        stored += (file for row in track_rows(database.connection) for file in _track(row, target))
         report.counts = database.counts()
         report.batch = database.last_batch()
         archive_id = database.meta()["archive_id"]
@@ -129,12 +131,10 @@ def _fill(
     progress(report.database_bytes)
     ways: Counter[Sharing] = Counter()
     target.journal.mkdir()
-    for shard in shards:
-        for file in _files_of(shard):
-            ways[_place(source, target, file)] += 1
-            path = f"{target.journal.name}/{file.path}"
-            files.append(ManifestFile(path, file.n_bytes, file.sha256.hex()))
-            progress(file.n_bytes)
+    for file in stored:
+        ways[_place(source, target, file)] += 1
+        files.append(ManifestFile(file.path, file.n_bytes, file.sha256.hex()))
+        progress(file.n_bytes)
     report.files = {way.value: number for way, number in ways.items()}
     files.append(_write(target.chunks, chunk_table(target, tuple(sorted(files)))))
     report.parent = _parent(earlier, archive_id, report.batch)
@@ -163,28 +163,39 @@ def _write(path: Path, data: bytes) -> ManifestFile:
 
 class _File(NamedTuple):
     path: str
+    """Relative to the instance."""
     n_bytes: int
     sha256: bytes
     is_index: bool
 
 
-def _files_of(shard: ShardRow) -> list[_File]:
+def _files_of(shard: ShardRow, target: Instance) -> list[_File]:
     if not is_inside(shard.path):
         raise Corrupt(f"the path of shard {shard.id} cannot be one; run `seqarchive verify`")
+    path = f"{target.journal.name}/{shard.path}"
     fai, gzi = INDEX_SUFFIXES
     return [
-        _File(shard.path, shard.size_bytes, shard.sha256, is_index=False),
-        _File(shard.path + fai, shard.fai_bytes, shard.fai_sha256, is_index=True),
-        _File(shard.path + gzi, shard.gzi_bytes, shard.gzi_sha256, is_index=True),
+        _File(path, shard.size_bytes, shard.sha256, is_index=False),
+        _File(path + fai, shard.fai_bytes, shard.fai_sha256, is_index=True),
+        _File(path + gzi, shard.gzi_bytes, shard.gzi_sha256, is_index=True),
+    ]
+
+
+def _track(row: TrackRow, target: Instance) -> list[_File]:
+    if not all(is_track_path(path) for path, _, _ in row.files):
+        raise Corrupt(f"the path of track {row.id} cannot be one; run `seqarchive verify`")
+    return [
+        _File(f"{target.tracks.name}/{path}", n_bytes, sha256, is_index=path == row.index_path)
+        for path, n_bytes, sha256 in row.files
     ]
 
 
 def _place(source: Instance, target: Instance, file: _File) -> Sharing:
-    """Have a file of a shard in the snapshot too, if it is the one that was published.
+    """Have a file of a shard or a track in the snapshot too, if it is the one that was published.
 
-    A shard is known by its size here: to read all of them is what ``verify --full`` does.
+    A file is known by its size here: to read all of them is what ``verify --full`` does.
     """
-    path, other = source.journal / file.path, target.journal / file.path
+    path, other = source.directory / file.path, target.directory / file.path
     problem = file_problem(path, file.n_bytes, file.sha256 if file.is_index else None)
     if problem is not None:
         raise Corrupt(f"{path}: {problem[1]}; run `seqarchive verify`")

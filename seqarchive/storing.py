@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
-from .batches import AliasRow, Batch, NewSequence
+from .batches import Batch
 from .errors import BadInput, BadName
 from .groups import Entry, GroupTask, Unit
 from .identifiers import digest_bytes, digest_text
-from .inputs import Composed, Input
+from .inputs import Composed, Input, ReadInput
 from .layouts import FileLayout
 from .load_options import LoadOptions, LoadReport
+from .new_aliases import AliasRow
+from .new_sequences import NewSequence
 from .packing import Packer, Placed
 from .records import first_word
+from .seqcol.archived import FHR
 from .seqcol.digests import CollectionHasher
-from .seqcol.naming import name_collection
+from .seqcol.fhr import merged
+from .seqcol.naming import name_collection, say_fhr
 
 #: Records whose rows wait for an insertion together.
 _ROWS = 500
@@ -41,7 +47,7 @@ class Storer:
         # Sequences of this batch whose rows wait, and as many others as memory is spent on; as
         # long as these are all that there are, nothing needs to be looked up.
         self._ids: dict[bytes, int] = {}
-        self._has_all_ids = batch.is_first
+        self._has_all_ids = batch.sequences.are_first
         self._sequences: list[NewSequence] = []
         self._aliases: list[AliasRow] = []
         self._records: list[tuple[int, int, int, str]] = []
@@ -67,11 +73,13 @@ class Storer:
         self._label = label
         self._layout = FileLayout()
         self._has_masks = False
-        self._source_id = self._batch.new_source_id()
+        self._source_id = self._batch.sources.new_id()
         self._n_records = self._n_residues = 0
         self._members = CollectionHasher() if is_collection else None
 
-    def close_source(self, source: Input | Composed, file_format: str, *, is_plain: bool) -> None:
+    def close_source(
+        self, source: Input | Composed | ReadInput, file_format: str, *, is_plain: bool
+    ) -> None:
         """End the file, and record it.
 
         Args:
@@ -85,7 +93,7 @@ class Storer:
         if self._members is None or self._source_id is None:
             return None
         digests = self._members.digests()
-        collection_id = self._batch.add_collection(
+        collection_id = self._batch.sources.add_collection(
             digests,
             n_members=self._members.n_members,
             n_residues=self._n_residues,
@@ -95,14 +103,14 @@ class Storer:
 
     def _close_source(
         self,
-        source: Input | Composed,
+        source: Input | Composed | ReadInput,
         file_format: str,
         collection: tuple[int, bytes] | None,
         width: int | None,
     ) -> None:
         assert self._source_id is not None
         self.flush()
-        self._batch.add_source(
+        self._batch.sources.add(
             source.label,
             size_bytes=source.n_bytes,
             sha256=source.sha256,
@@ -114,7 +122,7 @@ class Storer:
             line_bases=width,
         )
         if self._has_masks and collection is not None:
-            self._batch.show_collection_as(collection[0], self._source_id)
+            self._batch.sources.show_collection_as(collection[0], self._source_id)
         self._members = None
         self._name_collection(None if collection is None else collection[0])
         self._report.files.append(
@@ -130,21 +138,25 @@ class Storer:
         )
 
     def _name_collection(self, collection_id: int | None) -> None:
-        alias = self._options.collection
-        if alias is None:
+        aliases, fhr = self._options.collections, self._options.fhr
+        if not aliases and fhr is None:
             return
         if collection_id is None:
+            what = f" that {aliases[0]} could name" if aliases else ""
             raise BadInput(
-                f"records were left out: what is left is no collection that {alias} could name",
-                file=self._label,
+                f"records were left out: what is left is no collection{what}", file=self._label
             )
-        name_collection(self._batch, alias, collection_id, self._options.on_conflict)
+        for alias in aliases:
+            name_collection(self._batch, alias, collection_id, self._options.on_conflict)
+        if fhr is not None:
+            said = FHR.current(self._batch.connection, collection_id)
+            say_fhr(self._batch, collection_id, merged(json.loads(said) if said else {}, fhr))
 
     def may_know(self, size: int) -> bool:
         """Whether a file of this size was loaded before."""
-        return self._batch.has_source_of(size)
+        return self._batch.sources.has_any_of(size)
 
-    def store_again(self, source: Input, task: GroupTask) -> bool:
+    def store_again(self, source: Input | ReadInput, task: GroupTask) -> bool:
         """Store the records of a file that has been read to its end, if it was loaded before.
 
         What came of it then is known: the same sequences, which need no second hashing. Names
@@ -154,30 +166,41 @@ class Storer:
             False, with nothing stored, if the file is not known, or if something must be said of
             single records, and they have to be read again.
         """
-        earlier = self._batch.earlier_source(source.sha256)
+        earlier = self._batch.sources.earlier(source.sha256)
         if earlier is None:
             return False
         source_id, file_format, compression, n_records = earlier
-        if task.with_mask and not self._batch.has_masks(source_id):
+        if task.with_mask and not self._batch.sources.has_masks(source_id):
             return False
         self.flush()
-        try:
-            for entries in _named(self._batch.records_of(source_id), task):
-                if not self._batch.agree(self._rows(entries)):
-                    return False
-        except BadName:
+        if not self._agree(source_id, task):
             return False
         source.compression = compression
         self.open_source(source.label, is_collection=False)
-        for entries in _named(self._batch.records_of(source_id), task):
+        for entries in _named(self._batch.sources.records_of(source_id), task):
             for sequence_id, entry in entries:
                 self._report.sequences_known += 1
                 self._name(entry, sequence_id, with_record=False)
             self.flush()
         self._n_records = n_records
-        width = self._batch.width_of_source(source_id)
-        collection = self._batch.collection_of_source(source_id)
+        width = self._batch.sources.width_of(source_id)
+        collection = self._batch.sources.collection_of(source_id)
         self._close_source(source, file_format, collection, width)
+        return True
+
+    def _agree(self, source_id: int, task: GroupTask) -> bool:
+        """Whether no name of the records of a source means something else, there or in another
+        record of it: a word about that needs the line of the record."""
+        said = _Said(self._batch.connection)
+        try:
+            for entries in _named(self._batch.sources.records_of(source_id), task):
+                rows = self._rows(entries)
+                if not (self._batch.aliases.agree(rows) and said.agrees(rows)):
+                    return False
+        except BadName:
+            return False
+        finally:
+            said.clear()
         return True
 
     def _rows(self, entries: Iterable[tuple[int, Entry]]) -> list[AliasRow]:
@@ -192,35 +215,40 @@ class Storer:
         distinct = set(digests)
         found = {d: self._ids[d] for d in distinct if d in self._ids}
         if not self._has_all_ids:
-            found.update(self._batch.known_sequences(list(distinct - found.keys())))
+            found.update(self._batch.sequences.find(list(distinct - found.keys())))
         return found
 
     def store(
         self,
         entries: list[Entry],
         units: list[Unit] | None,
-        pack: Callable[[frozenset[bytes]], list[Unit]],
+        pack: Callable[[frozenset[int]], list[Unit]],
     ) -> bool:
         """Store a group.
 
         Args:
-            units: Its sequences packed as if all were new; None if nobody has yet.
-            pack: Packs it without sequences that are known.
+            units: Its sequences packed as if all were new and right; None if nobody has yet.
+            pack: Packs it without the entries of some numbers.
 
         Returns:
             Whether most of its sequences were new.
         """
         good = [entry for entry in entries if self._is_right(entry)]
         known = self.known(entry.digest for entry in good)
-        left_out = {e.digest for e in entries if e.digest} - {e.digest for e in good}
+        right = set(map(id, good))
         n_new = len({entry.digest for entry in good}) - len(known)
-        if n_new and self._packer is not None and (units is None or known or left_out):
-            units = pack(frozenset(known) | left_out)
         placed: dict[int, Placed] = {}
         if n_new and self._packer is not None:
-            for unit in units or ():
+            # By number: one that is left out may have the residues of one that is not.
+            left_out = frozenset(
+                number
+                for number, entry in enumerate(entries)
+                if id(entry) not in right or entry.digest in known
+            )
+            if units is None or left_out:
+                units = pack(left_out)
+            for unit in units:
                 self._packer.add(unit, entries, placed)
-        right = set(map(id, good))
         for number, entry in enumerate(entries):
             if id(entry) not in right:
                 continue
@@ -261,19 +289,18 @@ class Storer:
         self._report.skipped.append(str(error))
         self._members = None
 
+    def leave_out(self, error: BadInput) -> None:
+        """Leave out the file that was begun, with a word about it."""
+        self._report.skipped.append(str(error))
+
     def _is_right(self, entry: Entry) -> bool:
-        problem = entry.error
-        if problem is None:
-            if entry.claimed is None or entry.claimed == entry.name:
-                return True
-            problem = (
-                f"the record says ga4gh:SQ.{entry.claimed} but its residues are SQ.{entry.name}"
-            )
-        self.refuse(problem, entry.line)
-        return False
+        problem = entry.problem
+        if problem is not None:
+            self.refuse(problem, entry.line)
+        return problem is None
 
     def _add(self, entry: Entry, placed: Placed | None) -> int:
-        sequence_id = self._batch.new_sequence_id()
+        sequence_id = self._batch.sequences.new_id()
         shard_id, offset = placed or (None, None)
         self._sequences.append(
             NewSequence(
@@ -302,7 +329,7 @@ class Storer:
             row = AliasRow(alias, namespace_id, sequence_id, self._label, entry.line)
             self._aliases.append(row)
         if entry.circular:
-            self._batch.mark_circular(sequence_id)
+            self._batch.sequences.mark_circular(sequence_id)
             self._report.circular += 1
             self._circular.discard(first_word(entry.defline))
         if self._source_id is not None and with_record:
@@ -328,17 +355,50 @@ class Storer:
 
     def flush(self) -> None:
         """Insert the rows that wait."""
-        self._batch.add_sequences(self._sequences)
-        self._batch.add_aliases(self._aliases, self._options.on_conflict)
-        self._batch.add_records(self._records)
-        self._batch.add_masks(self._masks)
+        self._batch.sequences.add(self._sequences)
+        self._batch.aliases.add(self._aliases, self._options.on_conflict)
+        self._batch.sources.add_records(self._records)
+        self._batch.sources.add_masks(self._masks)
         if self._sha256:
-            self._batch.add_sha256(self._sha256)
+            self._batch.sequences.add_sha256(self._sha256)
         if not self._has_all_ids or len(self._ids) > _IDS:
             self._ids = {}
             self._has_all_ids = False
         self._sequences, self._aliases, self._records, self._sha256 = [], [], [], []
         self._masks = []
+
+
+class _Said:
+    """What names mean in a file, in a temporary table: they may be more than memory has room for.
+
+    Args:
+        connection: In the transaction of the batch.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        connection.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS said (alias TEXT NOT NULL, namespace_id INTEGER"
+            " NOT NULL, sequence_id INTEGER NOT NULL, PRIMARY KEY (alias, namespace_id))"
+            " WITHOUT ROWID"
+        )
+
+    def agrees(self, rows: Sequence[AliasRow]) -> bool:
+        """Whether names mean what they meant in the rows so far."""
+        n_new = self._connection.executemany(
+            "INSERT OR IGNORE INTO temp.said VALUES (?, ?, ?)", [row[:3] for row in rows]
+        ).rowcount
+        return n_new == len(rows) or all(self._meaning(row) == row.sequence_id for row in rows)
+
+    def _meaning(self, row: AliasRow) -> int:
+        (sequence_id,) = self._connection.execute(
+            "SELECT sequence_id FROM temp.said WHERE alias = ? AND namespace_id = ?", row[:2]
+        ).fetchone()
+        return int(sequence_id)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._connection.execute("DELETE FROM temp.said")
 
 
 def _named(

@@ -13,13 +13,13 @@ import sqlite3
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from . import schema
+from . import schema, tallies
 from .bgzf import Index, scan_blocks
 from .chunks import chunk_table
 from .database import Database, SequenceRow, ShardRow, is_database_open
@@ -28,12 +28,13 @@ from .identifiers import Digest, digest_bytes, digest_text
 from .instances import MASTER, Instance
 from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal, is_inside
 from .lanes import Lanes, Pending
-from .letters import letters_of
+from .letters import RESIDUES, letters_of
 from .manifests import Manifest, read_manifest
 from .releases import listed_sha256
 from .seqcol.archived import collections_of
 from .seqcol.digests import digests_of
 from .shards import HEADER_LENGTH, Wrapping, file_sha256
+from .track_files import TrackFiles, is_track_path, track_paths, track_rows
 from .workers import Worker, Workers
 
 Progress = Callable[[int], None]
@@ -142,10 +143,12 @@ def _verify(instance: Instance, report: VerifyReport, progress: Progress) -> Non
                     progress=progress,
                 )
                 checks.run(database)
+                report.findings += _track_problems(instance, database, full=full)
                 if instance.is_snapshot:
                     report.findings += _manifest_problems(instance, database, full=full)
                 else:
                     _list_leftovers(instance, database, report)
+                    _list_leftover_tracks(instance, database, report)
         except sqlite3.DatabaseError as error:
             report.findings.append(Finding("database", instance.database.name, str(error)))
 
@@ -161,8 +164,12 @@ def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -
     if report.findings:
         return
     counts = database.counts()
-    report.shards = counts["shards"]
-    report.sequences, report.residues = counts["sequences"], counts["residues"]
+    report.shards, report.residues = counts["shards"], counts["residues"]
+    (report.sequences,) = database.connection.execute("SELECT count(*) FROM sequences").fetchone()
+    if tallies.is_wrong(database.connection):
+        report.findings.append(
+            Finding("row", f"database, {tallies.KEY}", "it does not have the numbers of the rows")
+        )
     report.findings += _row_problems(database.connection)
     if report.full and not report.findings:  # of rows that could be anything, nothing follows
         report.findings += _collection_problems(database)
@@ -195,13 +202,16 @@ _ROW_CHECKS = (
     (
         "SELECT coalesce(n.name, '?') || ':' || a.alias FROM aliases a"
         " LEFT JOIN sequences s ON s.id = a.sequence_id"
-        " LEFT JOIN namespaces n ON n.id = a.namespace_id WHERE s.id IS NULL OR n.id IS NULL",
-        "a dangling alias: it names a sequence or a namespace that is not there",
+        " LEFT JOIN namespaces n ON n.id = a.namespace_id LEFT JOIN batches b ON b.id = a.batch_id"
+        " WHERE s.id IS NULL OR n.id IS NULL OR b.id IS NULL",
+        "a dangling alias: it names a sequence, a namespace or a batch that is not there",
     ),
     (
         "SELECT e.alias FROM ended_aliases e LEFT JOIN sequences s ON s.id = e.sequence_id"
-        " LEFT JOIN reclaimed r ON r.id = e.sequence_id WHERE s.id IS NULL AND r.id IS NULL",
-        "the history of an alias names a sequence that is not there",
+        " LEFT JOIN reclaimed r ON r.id = e.sequence_id LEFT JOIN batches b ON b.id = e.from_batch"
+        " LEFT JOIN batches t ON t.id = e.to_batch"
+        " WHERE (s.id IS NULL AND r.id IS NULL) OR b.id IS NULL OR t.id IS NULL",
+        "the history of an alias names a sequence or a batch that is not there",
     ),
     (
         "SELECT s.id FROM sequences s LEFT JOIN shards h ON h.id = s.shard_id"
@@ -229,10 +239,57 @@ _ROW_CHECKS = (
         "what is said (FHR) is not JSON, or of a collection that is not there",
     ),
     (
+        "SELECT id FROM tracks WHERE typeof(path) != 'text' OR typeof(size_bytes) != 'integer'"
+        " OR typeof(sha256) != 'blob' OR length(sha256) != 32 OR typeof(kind) != 'text'"
+        " OR typeof(digest) != 'blob' OR length(digest) != 24"
+        " OR typeof(genome) != 'blob' OR length(genome) != 24"
+        " OR typeof(n_entries) != 'integer' OR typeof(index_path) NOT IN ('text', 'null')"
+        " OR (index_path IS NOT NULL AND (typeof(index_bytes) != 'integer'"
+        " OR typeof(index_sha256) != 'blob' OR length(index_sha256) != 32))",
+        "the row of the track holds values that cannot be",
+    ),
+    (
+        "SELECT uuid FROM client_meanings WHERE typeof(target) NOT IN ('blob', 'null')"
+        " OR coalesce(length(target), 24) != 24"
+        " OR uuid NOT IN (SELECT uuid FROM client_ids)",
+        "what the id means cannot be",
+    ),
+    (
+        "SELECT m.uuid FROM client_meanings m JOIN client_ids c ON c.uuid = m.uuid"
+        " WHERE m.id IN (SELECT max(id) FROM client_meanings GROUP BY uuid)"
+        " AND m.target IS NOT NULL AND c.kind = 'track'"
+        " AND NOT EXISTS (SELECT 1 FROM tracks t WHERE t.digest = m.target)"
+        " AND NOT EXISTS (SELECT 1 FROM derivations d WHERE d.uuid = m.uuid)",
+        "the id means a track that is not there, and that cannot be computed again",
+    ),
+    (
+        "SELECT hex(d.provenance) FROM derivations d"
+        " LEFT JOIN provenances p ON p.digest = d.provenance"
+        " WHERE p.id IS NULL OR NOT json_valid(p.document)"
+        " OR coalesce(d.uuid, '') NOT IN (SELECT uuid FROM client_ids UNION SELECT '')",
+        "something was computed in a way that is not there, or not JSON",
+    ),
+    (
         "SELECT id FROM sequences WHERE length(digest) != 24 OR length(md5) != 16"
         " OR length(sha1) != 20 OR length < 0",
         "the sequence row has a digest or a length that cannot be",
     ),
+)
+
+_LOOK_UP_CHECKS = tuple(
+    (
+        f"SELECT s.id FROM sequences s WHERE NOT EXISTS (SELECT 1 FROM {table} k"
+        f" WHERE k.{column} = s.{column} AND k.id = s.id)",
+        f"{table} does not lead to the sequence row",
+    )
+    for table, column in schema.LOOK_UPS.items()
+) + tuple(
+    (
+        f"SELECT name FROM (SELECT 'all' AS name, (SELECT count(*) FROM {table}) AS n)"
+        " WHERE n != (SELECT count(*) FROM sequences)",
+        f"{table} has not as many rows as there are sequences",
+    )
+    for table in schema.LOOK_UPS
 )
 
 #: Findings of one kind of row that are listed one by one.
@@ -240,9 +297,25 @@ _LISTED = 1000
 
 
 def _row_problems(connection: sqlite3.Connection) -> Iterator[Finding]:
-    for query, message in _ROW_CHECKS:
+    for query, message in _ROW_CHECKS + _LOOK_UP_CHECKS:
         for (name,) in connection.execute(f"{query} LIMIT {_LISTED}"):
             yield Finding("row", f"database, {name}", message)
+
+
+def _track_problems(instance: Instance, database: Database, *, full: bool) -> Iterator[Finding]:
+    """What of the files of tracks is not as their rows say."""
+    for row in track_rows(database.connection):
+        for path, n_bytes, sha256 in row.files:
+            if not is_track_path(path):
+                message = f"{path!r} is no file of a track"
+                yield Finding("row", f"database, track {row.id}", message)
+                continue
+            is_index = path == row.index_path
+            expected = sha256 if full or is_index else None
+            problem = file_problem(instance.tracks / path, n_bytes, expected)
+            if problem is not None:
+                kind = "index" if is_index else problem[0]
+                yield Finding(kind, f"{instance.tracks.name}/{path}", problem[1])
 
 
 def _collection_problems(database: Database) -> Iterator[Finding]:
@@ -267,6 +340,16 @@ def _list_leftovers(instance: Instance, database: Database, report: VerifyReport
         if base.endswith(SHARD_SUFFIX) and base not in known:
             report.left_over.append(where)
         else:
+            report.findings.append(Finding("foreign", where, "nothing that belongs here"))
+
+
+def _list_leftover_tracks(instance: Instance, database: Database, report: VerifyReport) -> None:
+    known = track_paths(database.connection)
+    for path in TrackFiles(instance).files():
+        where = f"{instance.tracks.name}/{path}"
+        if path not in known and is_track_path(path):
+            report.left_over.append(where)
+        elif path not in known:
             report.findings.append(Finding("foreign", where, "nothing that belongs here"))
 
 
@@ -304,6 +387,9 @@ def _listing_problems(
         there[path] = (shard.size_bytes, _hexadecimal(shard.sha256))
         there[path + ".fai"] = (shard.fai_bytes, _hexadecimal(shard.fai_sha256))
         there[path + ".gzi"] = (shard.gzi_bytes, _hexadecimal(shard.gzi_sha256))
+    for row in track_rows(database.connection):
+        for path, n_bytes, digest in row.files:
+            there[f"{instance.tracks.name}/{path}"] = (n_bytes, _hexadecimal(digest))
     for path in sorted(said.keys() ^ there.keys()):
         yield Finding("row", path, "the manifest and the database do not name the same files")
     for path in sorted(said.keys() & there.keys()):
@@ -330,7 +416,11 @@ def _hexadecimal(digest: object) -> str:
 
 
 def _chunk_problems(instance: Instance, manifest: Manifest) -> Iterator[Finding]:
-    with contextlib.suppress(OSError):  # what is not there has been said already
+    # What is not there, or is no file and might never answer, has been said already.
+    paths = [instance.chunks, *(instance.directory / file.path for file in manifest.files)]
+    with contextlib.suppress(OSError):
+        if not all(stat.S_ISREG(path.lstat().st_mode) for path in paths):
+            return
         if instance.chunks.read_bytes() != chunk_table(instance, manifest.files):
             yield Finding("changed", instance.chunks.name, "not the digests of the files")
 
@@ -393,7 +483,8 @@ class _ShardTask:
             return [("row", f"database, shard {shard.id}", f"{shard.path!r} is not in the journal")]
         with closing(Database.of(self.instance)) as database:
             rows = database.sequences_in(shard.id, first, last)
-            sha256 = database.sha256_between(first, last)
+            has_sha256 = database.has_sha256_between(first, last)
+            sha256 = database.sha256_of if has_sha256 else _none
             try:
                 return [
                     (finding.kind, finding.where, finding.message)
@@ -404,11 +495,15 @@ class _ShardTask:
                 return [("row", f"database, shard {shard.id}", problem)]
 
 
+def _none(_sequence_id: int) -> None:
+    """No SHA-256 is kept."""
+
+
 def _verify_shard(
     instance: Instance,
     shard: ShardRow,
     rows: Iterable[SequenceRow],
-    sha256_of: Mapping[int, bytes],
+    sha256_of: Callable[[int], bytes | None],
     *,
     full: bool,
 ) -> Iterator[Finding]:
@@ -529,7 +624,7 @@ def _content_problems(
     where: str,
     shard: ShardRow,
     rows: Iterable[SequenceRow],
-    sha256_of: Mapping[int, bytes],
+    sha256_of: Callable[[int], bytes | None],
     *,
     fai: _Updatable,
 ) -> Iterator[Finding]:
@@ -548,7 +643,7 @@ def _content_problems(
             letters, sha256 = Letters(), hashlib.sha256()
             n_bytes = shard.wrapping.text_length(row.length)
             pieces = letters.of(_unwrapped(walk.take(n_bytes), shard.wrapping))
-            kept = sha256_of.get(row.id)
+            kept = sha256_of(row.id)
             digests = hashed(pieces if kept is None else _also(sha256, pieces))
             if walk.position < (row.offset or 0) + n_bytes:
                 yield Finding("truncated", f"{where}, SQ.{name}", "its residues end early")
@@ -557,6 +652,8 @@ def _content_problems(
                 yield Finding(
                     "changed", f"{where}, SQ.{name}", "the residues do not have this digest"
                 )
+            elif letters.has_others:
+                yield Finding("changed", f"{where}, SQ.{name}", "there is what is no residue")
             elif letters.mask != row.letters:
                 yield Finding("row", f"{where}, SQ.{name}", "its letters are not those of the row")
             elif kept is not None and kept != sha256.digest():
@@ -602,11 +699,14 @@ class Letters:
     """Which characters occur in residues that pass."""
 
     mask = 0
+    has_others = False
+    """Whether there is something that is no residue."""
 
     def of(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """The pieces, unchanged."""
         for piece in pieces:
             self.mask |= letters_of(piece)
+            self.has_others = self.has_others or bool(piece.translate(None, RESIDUES))
             yield piece
 
 

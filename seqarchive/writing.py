@@ -7,6 +7,7 @@ is as before the change or as after it.
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from types import TracebackType
 from typing import Any
@@ -17,6 +18,7 @@ from .errors import Conflict, ReadOnly
 from .instances import Instance
 from .journal import Journal, is_inside
 from .rgstore import is_store
+from .track_files import TrackFiles, is_track_path, track_paths
 
 
 def initialise(instance: Instance) -> None:
@@ -46,6 +48,7 @@ class Writing:
         instance.require_writable()
         self.instance = instance
         self.journal = Journal(instance)
+        self.tracks = TrackFiles(instance)
         self.directory: str | None = None
         self.connection: sqlite3.Connection
         self._lock = durable.WriterLock(instance.lock)
@@ -64,6 +67,7 @@ class Writing:
         self._lock.__enter__()
         try:
             if not self.instance.database.exists():
+                self.instance.require_no_shards()
                 create_database(self.instance.database, self.instance.temporary)
             self.connection = connect_for_writing(self.instance.database)
             durable.fsync(self.instance.directory)
@@ -71,15 +75,33 @@ class Writing:
                 return self
             interrupted = self._lock.interrupted
             if interrupted is not None or self.journal.leftovers():
-                # Frames of a commit that failed must not come back once its shards are gone.
-                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._forget_failed_commits()
                 self._clean(interrupted.journal if interrupted is not None else None)
+                self._clean_tracks()
             self.remove_dropped()
             self._lock.declare(None)
         except BaseException:
             self._lock.__exit__(None, None, None)
             raise
         return self
+
+    def _forget_failed_commits(self) -> None:
+        """Frames of a commit that failed must not come back once its shards are gone."""
+        execute = self.connection.execute
+        (patience,) = execute("PRAGMA busy_timeout").fetchone()
+        execute("PRAGMA busy_timeout = 0")
+        try:
+            (is_busy, *_) = execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            execute(f"PRAGMA busy_timeout = {patience}")
+        if is_busy:
+            # Somebody reads on, and may for hours. A commit of our own, that changes nothing, takes
+            # the place of the first of those frames; the others are worth nothing without it.
+            (version,) = execute("PRAGMA user_version").fetchone()
+            execute(f"PRAGMA user_version = {version}")
+        else:
+            log = self.instance.database
+            durable.fsync(log.with_name(f"{log.name}-wal"))  # SQLite only cuts it
 
     def open_directory(self) -> str:
         """The journal directory that this change may publish shards into."""
@@ -89,13 +111,22 @@ class Writing:
         return self.directory
 
     def remove_dropped(self) -> None:
-        """Remove the files of shards that a commit has dropped, and note that they are gone."""
+        """Remove the files of shards and of tracks that a commit has dropped, and note that they
+        are gone."""
         execute = self.connection.execute
         waiting = execute("SELECT id, path FROM dropped_shards WHERE NOT is_removed").fetchall()
         for shard_id, path in waiting:
             if is_inside(path):
                 self.journal.remove(path)
             execute("UPDATE dropped_shards SET is_removed = 1 WHERE id = ?", (shard_id,))
+        waiting = execute("SELECT id, path FROM dropped_tracks WHERE NOT is_removed").fetchall()
+        if waiting:
+            known = track_paths(self.connection)
+            for row, path in waiting:
+                # What was computed again meanwhile has the same name.
+                if is_track_path(path) and path not in known:
+                    self.tracks.remove(path)
+                execute("UPDATE dropped_tracks SET is_removed = 1 WHERE id = ?", (row,))
 
     def commit(self, batch: Batch, report: dict[str, Any], *, n_records: int = 0) -> None:
         """Commit a batch: visible and durable on return.
@@ -111,16 +142,23 @@ class Writing:
         known = {path for (path,) in self.connection.execute("SELECT path FROM shards")}
         self.journal.clean(directory, known)
 
+    def _clean_tracks(self) -> None:
+        self.tracks.clean(track_paths(self.connection))
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            error.filename = str(self.instance.directory)  # for whoever has to make room
         try:
             if not self._committing and not self._dry_run:
                 if error is not None:
                     self._clean(self.directory)
+                    if self.tracks.has_published:
+                        self._clean_tracks()
                 self._lock.clear()
         finally:
             self.connection.close()

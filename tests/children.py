@@ -305,6 +305,23 @@ def keep_pointing(root: str, directory: str) -> None:
             _acknowledge(directory, "point", version)
 
 
+def keep_committing(root: str, directory: str, pause: str) -> None:
+    """Move three names and add a sequence, again and again until told to stop; one release."""
+    file, version = Path(directory, "more.fa"), 0
+    with Archive(root) as archive:
+        while not Path(directory, "stop").exists():
+            version += 1
+            moving = [(name.partition(":")[2], moved(name, version)) for name in MOVING]
+            write_fasta(file, [*moving, (f"n{version}", residues_of(f"new {version}", 3000))])
+            archive.load(file, "t", on_conflict="replace")
+            _acknowledge(directory, "batch", version)
+            if version == 5:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    assert commands.run(["--root", root, "snapshot", "r2"]) == 0
+                Path(directory, "snapshot").touch()
+            time.sleep(float(pause))
+
+
 def _acknowledge(directory: str, what: str, version: int) -> None:
     new = Path(directory, f"acknowledged-{what}.new")
     new.write_text(str(version))
@@ -321,6 +338,7 @@ TASKS: dict[str, Callable[..., None]] = {
     "read": read,
     "keep_loading": keep_loading,
     "keep_pointing": keep_pointing,
+    "keep_committing": keep_committing,
 }
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ from seqarchive.verifying import VerifyReport, verify
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """All that a reader can ask for; equal for equal archives, whatever their batches were."""
+    """Sequences, collections, and their names; equal for equal archives, whatever their batches
+    were."""
 
     aliases: dict[str, str]
     """``namespace:alias`` and its digest."""
@@ -26,6 +27,8 @@ class Contents:
     """Digest and its residues."""
     history: frozenset[tuple[str, str]]
     """Aliases with digests that they used to mean."""
+    collections: frozenset[tuple[str, str]] = frozenset()
+    """Each of its names, and an empty one, and the digest of a collection."""
 
 
 #: Residues that cannot be read.
@@ -43,13 +46,17 @@ def contents(root: Path) -> Contents:
     with archive:
         aliases = {str(alias): str(digest) for alias, digest in archive.all_aliases()}
         residues = {str(found.digest): _residues(found) for found in archive.sequences()}
+        collections = {("", str(found.digest)) for found in archive.collections()}
+        named = archive.all_collection_aliases()
+        collections |= {(str(alias), str(digest)) for alias, digest in named}
     with closing(sqlite3.connect(database(root))) as connection:
         ended = connection.execute(
             "SELECT n.name || ':' || e.alias, s.digest FROM ended_aliases e"
             " JOIN namespaces n ON n.id = e.namespace_id"
             " JOIN sequences s ON s.id = e.sequence_id"
         ).fetchall()
-    return Contents(aliases, residues, frozenset((alias, digest.hex()) for alias, digest in ended))
+    history = frozenset((alias, digest.hex()) for alias, digest in ended)
+    return Contents(aliases, residues, history, frozenset(collections))
 
 
 def _residues(sequence: ArchivedSequence) -> str:
@@ -62,7 +69,8 @@ def _residues(sequence: ArchivedSequence) -> str:
 def same_but_for_damage(one: Contents, other: Contents) -> bool:
     """Whether two archives hold the same, of which some residues cannot be read."""
     return (
-        (one.aliases, one.history) == (other.aliases, other.history)
+        (one.aliases, one.history, one.collections)
+        == (other.aliases, other.history, other.collections)
         and one.residues.keys() == other.residues.keys()
         and all(
             DAMAGED in (residues, other.residues[digest]) or residues == other.residues[digest]
@@ -77,6 +85,7 @@ def joined(one: Contents, other: Contents) -> Contents:
         one.aliases | other.aliases,
         one.residues | other.residues,
         one.history | other.history,
+        one.collections | other.collections,
     )
 
 
@@ -129,7 +138,23 @@ def copy(root: Path, destination: Path) -> Path:
 
 def random_residues(seed: int | str, length: int, letters: str = "ACGT") -> str:
     """Residues that nothing compresses, the same for the same seed."""
-    return "".join(random.Random(seed).choices(letters, k=length))
+    table = bytes(ord(letters[n % len(letters)]) for n in range(256))
+    return random.Random(seed).randbytes(length).translate(table).decode()
+
+
+def as_first_format(root: Path) -> None:
+    """Have the database be one of format 1, of which the next batch makes the newest."""
+    with closing(sqlite3.connect(database(root), isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("CREATE UNIQUE INDEX sequences_digest ON sequences (digest)")
+        connection.execute("CREATE INDEX sequences_md5 ON sequences (md5)")
+        connection.execute("CREATE INDEX sequences_sha1 ON sequences (sha1)")
+        for table in ("by_digest", "by_md5", "by_sha1"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DELETE FROM meta WHERE key = 'tally'")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'second_schema'")
+        connection.execute("PRAGMA user_version = 1")
+        connection.execute("COMMIT")
 
 
 def forget_batch(root: Path, batch: int) -> None:
@@ -140,6 +165,11 @@ def forget_batch(root: Path, batch: int) -> None:
             "DELETE FROM records WHERE source_id IN (SELECT id FROM sources WHERE batch_id = ?)",
             (batch,),
         )
+        for table in ("by_digest", "by_md5", "by_sha1"):
+            connection.execute(
+                f"DELETE FROM {table} WHERE id IN (SELECT id FROM sequences WHERE batch_id = ?)",
+                (batch,),
+            )
         for table in ("aliases", "sequences", "shards", "sources", "circular"):
             connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", (batch,))
         connection.execute("DELETE FROM collections WHERE batch_id = ?", (batch,))

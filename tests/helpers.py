@@ -120,7 +120,7 @@ def shared_directory() -> Iterator[Path]:
                 os.chmod(path, 0o755)
 
 
-_WITHOUT_RIGHTS = f"""
+_WITHOUT_RIGHTS = """
 import _strptime, contextlib, difflib, io, json, os, pkgutil, sys, traceback, uuid
 import Bio.SeqIO, sqlite_utils.migrations
 import seqarchive.commands
@@ -129,8 +129,8 @@ for module in pkgutil.walk_packages(seqarchive.__path__, "seqarchive."):
         __import__(module.name)
 if os.geteuid() == 0:
     os.setgroups([])
-    os.setgid({NOBODY})
-    os.setuid({NOBODY})
+    os.setgid(int(sys.argv[2]))
+    os.setuid(int(sys.argv[2]))
 results = []
 for arguments in json.loads(sys.argv[1]):
     out, err = io.StringIO(), io.StringIO()
@@ -141,10 +141,14 @@ json.dump(results, sys.stdout)
 """
 
 
-def run_without_rights(*commands: Sequence[str]) -> list[Result]:
+def run_without_rights(
+    *commands: Sequence[str], user: int = NOBODY, environment: Mapping[str, str] | None = None
+) -> list[Result]:
     """Command lines run by a user who owns nothing (root would be stopped by no mode)."""
-    command = [sys.executable, "-c", _WITHOUT_RIGHTS, json.dumps(commands)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd="/")
+    command = [sys.executable, "-c", _WITHOUT_RIGHTS, json.dumps(commands), str(user)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd="/", env=environment
+    )
     return [Result(*result) for result in json.loads(done.stdout)]
 
 

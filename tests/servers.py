@@ -1,4 +1,5 @@
-"""Servers for the tests, on loopback: files over HTTP with what can go wrong, and a bucket."""
+"""Servers for the tests, on loopback: files over HTTP with what can go wrong, a bucket,
+and the service."""
 
 from __future__ import annotations
 
@@ -16,10 +17,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from fastapi import FastAPI
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
@@ -198,6 +207,33 @@ def serving(
             thread.join()
 
 
+def certificate_in(directory: Path) -> Path:
+    """A certificate of 127.0.0.1, signed by itself; its key is in the same file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a server")])
+    now = datetime.now(timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = directory / "server.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
 def free_port() -> int:
     """A port that nobody listens on just now."""
     with socket.socket() as probe:
@@ -251,6 +287,88 @@ def serving_s3(directory: Path) -> Iterator[Bucket]:
     finally:
         process.terminate()
         process.wait()
+
+
+# --- the service --------------------------------------------------------------------------------
+
+
+@contextmanager
+def running(app: FastAPI) -> Iterator[str]:
+    """An application on a real server; its address."""
+    config = uvicorn.Config(app, log_level="error", lifespan="on", server_header=False)
+    server = uvicorn.Server(config)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
+            if hasattr(app.state, "service"):  # of ours
+                app.state.service.close()
+
+
+@dataclass
+class Served:
+    """``seqarchive serve`` in a process of its own."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def workers(self) -> list[int]:
+        """The processes that it started to serve, by their ids."""
+        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
+        found = []
+        for pid in listed.split():
+            with suppress(FileNotFoundError):  # it has ended since
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(int(pid))
+        return found
+
+    def stop(self) -> int:
+        """Its exit code."""
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def command_serving(
+    root: Path | None, directory: Path, *options: str, is_verbose: bool = True
+) -> Iterator[Served]:
+    """``seqarchive serve`` with some options; its log goes into a directory."""
+    port = free_port()
+    log = directory / f"serve-{port}.log"
+    words = ["-v", "serve"] if is_verbose else ["serve"]
+    where = [] if root is None else ["--root", str(root)]
+    command = [sys.executable, "-m", "seqarchive", *where, *words]
+    with open(log, "wb") as messages:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *options], stderr=messages, stdout=messages
+        )
+    served = Served(port, process, log)
+    try:
+        for _ in range(600):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as s:
+                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                if s.recv(12).endswith(b"200"):
+                    break
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.05)
+        yield served
+    finally:
+        if process.poll() is None:
+            served.stop()
 
 
 # --- the wire between a client and a server ---------------------------------------------------
@@ -393,3 +511,6 @@ def wired(port: int) -> Iterator[Wire]:
             for one in sockets:
                 with suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+
+# --- our own ------------------------------------------------------------------------------------

@@ -266,8 +266,10 @@ def test_fields_are_found_inside_objects_and_lists() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{", '{"a": NaN}', '{"a": 1, "a": 2}', "[" * 100_000, "\xff", '"x"']
-)
+    "text",
+    ["", "[]", "{", '{"a": NaN}', '{"a": 1, "a": 2}', "[" * 100_000, "\xff", '"x"',
+     '{"a": "\\ud800"}'],
+)  # fmt: skip
 def test_what_is_no_document_is_bad_input(text: str) -> None:
     with pytest.raises(seqarchive.BadInput, match="the file"):
         parse(text.encode("latin-1"), "the file")

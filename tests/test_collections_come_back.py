@@ -6,6 +6,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import struct
+import tracemalloc
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,3 +241,31 @@ def test_any_range_of_the_file_is_that_of_the_file(data: st.DataObject) -> None:
     end = data.draw(st.integers(start, len(expected)))
     assert b"".join(fasta.chunks(start, end)) == expected[start:end]
     assert fasta.digests().sha256 == hashlib.sha256(expected).hexdigest()
+
+
+@pytest.mark.parametrize("n_pairs", [0, 1, 4_095, 4_096, 4_097, 50_000])
+def test_a_mask_of_any_length_is_read_some_pairs_at_a_time(n_pairs: int) -> None:
+    pairs = [(3 * n + 1, 3 * n + 2) for n in range(n_pairs)]
+    numbers = [at for pair in pairs for at in pair]
+    deltas = [after - before for before, after in zip([0, *numbers], numbers, strict=False)]
+    mask = zlib.compress(struct.pack(f"<{len(deltas)}Q", *deltas))
+    assert list(runs_of(mask)) == pairs
+    for wrong in (mask[:-1], mask[: len(mask) // 2], b"x" + mask):
+        with pytest.raises(ValueError, match=r"."):
+            list(runs_of(wrong))
+    with pytest.raises(ValueError, match="without an end"):
+        list(runs_of(zlib.compress(struct.pack(f"<{len(deltas) + 1}Q", *deltas, 1))))
+
+
+def test_a_mask_that_expands_takes_no_memory() -> None:
+    """As it may be in the database of a release of somebody else."""
+    mask = zlib.compress(struct.pack("<QQ", 1, 1) * (1 << 20), 9)
+    assert len(mask) < 100_000
+    with pytest.raises(ValueError, match="of nothing"):
+        list(masked(["ACGT"], zlib.compress(bytes(1 << 20))))
+    tracemalloc.start()
+    try:
+        assert "".join(masked(["ACGT"], mask)) == "AcGt"
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()

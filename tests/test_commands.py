@@ -1166,6 +1166,7 @@ def test_status_counts_what_there_is(cli: Cli, root: Path, loaded: Result) -> No
         "residues": 32,
         "aliases": 4,
         "ended_aliases": 0,
+        "collections": 1,
         "batches": 1,
         "shards": 1,
         "shard_bytes": shard.stat().st_size,
@@ -1179,6 +1180,11 @@ def test_status_counts_what_there_is(cli: Cli, root: Path, loaded: Result) -> No
     text = ok(cli("status")).out
     assert f"{root}, instance master" in text
     assert "4 (32 residues)" in text
+    assert "collections 1\n" in text
+    # Names of collections are no aliases of sequences.
+    (collection,) = json_lines(cli("--json", "collection", "list"))
+    ok(cli("collection", "name", collection["digest"], "refgenie:four"))
+    assert "refgenie" not in ok(cli("status")).out
 
 
 def test_log_numbers_batches_and_names_their_sources(

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from contents import NOTHING, contents, random_residues, run, untidy, verified
-from faults import Call, commit_of, traced
 from helpers import shards, wait_until, write_fasta
+from traces import Call, commit_of, traced
 
 SUFFIXES = (".fa.bgz", ".fa.bgz.fai", ".fa.bgz.gzi")
 

@@ -853,6 +853,10 @@ WRONG: Wrong = {
         lambda: replace(recorded(f"efetch_{NM}").with_length(), says_length=False),
         "does not say where it ends",
     ),
+    "an end that is no number": (
+        lambda: Reply(200, "OK", {"Content-Length": "9" * 5000}, b">", says_length=False),
+        "does not say where it ends",
+    ),
     "a redirect": (
         lambda: Reply(301, "Moved Permanently", {"Location": "/elsewhere"}, b""),
         "301 Moved Permanently",
@@ -878,6 +882,16 @@ def test_an_answer_that_is_not_right_is_never_loaded(
     report = report_of(cli("--json", "fetch-load", "--on-error", "skip", NM), 3)
     assert report["fetched"] == 0
     assert len(archive) == 0
+
+
+def test_the_page_of_a_redirect_is_not_waited_for(cli: Cli, services: Services) -> None:
+    hold = threading.Event()
+    page = Reply(302, "Found", {"Location": "/elsewhere"}, bytes(1 << 20), hold=hold)
+    services.always = lambda _seen: page
+    began = time.monotonic()
+    assert_refused(cli("fetch-load", NM), 9, "302 Found")
+    assert time.monotonic() - began < 10  # the other half would come after 20
+    hold.set()
 
 
 @pytest.mark.parametrize("what", ["one record more", "a number", "an unknown 400", "it twice"])
@@ -1027,6 +1041,14 @@ NOW = 1_717_665_161
             1.0,
         ),
         ({"Date": "today", "Retry-After": formatdate(NOW, usegmt=True)}, 1.0),
+        ({"Retry-After": f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"}, 1.0),
+        (
+            {
+                "Date": f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT",
+                "Retry-After": formatdate(NOW, usegmt=True),
+            },
+            1.0,
+        ),
     ],
 )
 def test_the_pause_is_what_the_service_wants_or_a_second(

@@ -26,6 +26,7 @@ from Bio.bgzf import BgzfWriter
 from conftest import Cli
 
 from seqarchive import Archive, BadInput, connect
+from seqarchive.verifying import verify
 
 #: What the package reads at a time; texts here are made to have their seams around it.
 MIB = 1 << 20
@@ -331,6 +332,22 @@ def test_skipping_leaves_out_what_is_not_right_and_nothing_else(
 
 def _is_bad(line: bytes) -> bool:
     return line in (b"A1", b">", b"?", b">P1;X", b">caf\xe9", b"G.")
+
+
+@pytest.mark.parametrize("known", [b"", b">k\nKKKK\n"], ids=["all-new", "some-known"])
+@pytest.mark.parametrize("head", [b">gnl|ga4gh|x", b">lcl|", b">ga4gh:SQ." + b"A" * 32 + b" t:x"])
+def test_a_record_that_is_left_out_takes_nothing_from_one_with_the_same_residues(
+    archive: Archive, tmp_path: Path, head: bytes, known: bytes
+) -> None:
+    if known:
+        load(archive, tmp_path / "known.fa", known)
+    path = tmp_path / "x.fa"
+    path.write_bytes(head + b"\nACGT\n" + known + b">b\nACGT\n>c\nTT\n" + head + b"\nGGGG\n")
+    report = archive.load(path, "t", skip_errors=True)
+    assert len(report.skipped) == 2
+    wanted = {"b": "ACGT", "c": "TT", **({"k": "KKKK"} if known else {})}
+    assert contents(archive) == wanted
+    assert not verify(archive.instance, full=True).findings
 
 
 def test_lines_are_counted_right_after_a_defline_without_end(
@@ -643,6 +660,22 @@ def test_a_file_that_is_none_is_left_out_when_errors_are_skipped(
         str(tmp_path / name) for name in ("none", "text", "zip")
     ]
     assert contents(archive) == naive(SMALL)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+def test_a_file_that_is_none_takes_nothing_from_the_next_one(
+    archive: Archive, tmp_path: Path, threads: int
+) -> None:
+    """Files are read ahead, and what was read of one must not be taken for another."""
+    much = b">much\n" + wrapped(dna(9 * MIB))
+    for name, text in {"zip": b"PK\x03\x04" + bytes(26), "text": b"hello", "much": much}.items():
+        (tmp_path / name).write_bytes(text)
+    names = [tmp_path / name for name in ("zip", "text", "zip", "much", "zip")]
+    report = archive.load(names, "t", skip_errors=True, threads=threads)
+    assert [line.split(":")[0].split(",")[0] for line in report.skipped] == [
+        str(tmp_path / name) for name in ("zip", "text", "zip", "zip")
+    ]
+    assert contents(archive) == naive(much)
 
 
 def test_a_directory_is_no_file(archive: Archive, cli: Cli, tmp_path: Path) -> None:

@@ -34,9 +34,9 @@ from hypothesis import strategies as st
 import seqarchive
 from seqarchive import Archive, commands, diffs
 from seqarchive.alias_tables import import_aliases
-from seqarchive.batches import OnConflict
 from seqarchive.identifiers import parse_alias
 from seqarchive.instances import Instance
+from seqarchive.new_aliases import OnConflict
 from seqarchive.reclaiming import reclaim
 from seqarchive.verifying import verify
 from seqarchive.writing import initialise

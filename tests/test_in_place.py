@@ -620,6 +620,45 @@ def test_commands_print_what_they_print_for_a_copy(
     assert cli("--root", mirror, *commands[0]) == cli("--root", str(varied), *commands[0])
 
 
+def test_what_was_taken_back_and_what_is_named_strangely_is_shown_as_of_a_copy(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    """Logs have rows that say that nothing holds any more; files and genomes have any name."""
+    fasta = write_fasta(tmp_path / "my\u00a0file.fa", {"a": "ACGTACGT", "b": "GGGTTT"})
+    other = write_fasta(tmp_path / "other.fa", {"c": "GATTACA"})
+    said = tmp_path / "fhr.json"
+    said.write_text('{"genome": "x\u00a0y", "documentation": "one\\ntwo"}', "utf-8")
+    bed = tmp_path / "my\u00a0track.bed"
+    bed.write_text("a\t0\t4\n")
+    for words in (
+        ["load", "-n", "t", "--collection", "t:kept", str(fasta)],
+        ["load", "-n", "t", "--collection", "t:silent", str(other)],
+        ["collection", "name", "t:kept", "lab:gone", "lab:kept"],
+        ["collection", "unname", "lab:gone"],
+        ["fhr", "set", "--partial", "t:kept", str(said)],
+        ["fhr", "set", "--partial", "t:silent", str(said)],
+        ["fhr", "remove", "t:silent"],
+        ["track", "put", "--genome", "t:kept", str(bed)],
+        ["snapshot", "r1"],
+    ):
+        ok(cli(*words))
+    codes = []
+    with serving(root) as server:
+        for words in (
+            ["fhr", "get", "t:kept"],
+            ["fhr", "get", "t:silent"],
+            ["fhr", "list"],
+            ["collection", "list"],
+            ["collection", "show", "lab:kept"],
+            ["collection", "show", "lab:gone"],
+            ["log"],
+        ):
+            there = cli("--root", server.url, *words)
+            assert there == cli("--instance", "r1", *words), words
+            codes.append(there.code)
+    assert codes == [0, 3, 0, 0, 0, 3, 0]
+
+
 def test_commands_print_what_was_stored(cli: Cli, mirror: str, tmp_path: Path) -> None:
     url = f"{mirror}/second"
     get = ["--root", url, "get"]
@@ -1565,7 +1604,20 @@ def test_a_cache_of_no_bytes_keeps_nothing(
     assert cached(cache) == []
 
 
-@pytest.mark.parametrize("text", ["\N{SUPERSCRIPT TWO}", "-1", "much", "1e9", " "])
+def test_a_user_without_a_home_reads_without_a_cache(server: FileServer) -> None:
+    names = ("HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "SEQARCHIVE_CACHE", "SEQARCHIVE_ROOT")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    if os.geteuid():  # who runs the tests has a home, which is none of ours
+        environment |= dict.fromkeys(names[1:3], os.devnull)
+    there, here = run_without_rights(
+        ["--root", server.url, "get", "t:a"], ["get", "t:a"], user=54_321, environment=environment
+    )
+    assert there == (0, TINY["a"] + "\n", "")
+    assert here.code in (2, 3)
+    assert "root" in here.err or os.devnull in here.err
+
+
+@pytest.mark.parametrize("text", ["\N{SUPERSCRIPT TWO}", "-1", "much", "1e9", " ", "9" * 5000])
 def test_a_bound_that_is_no_number_is_no_crash(
     server: FileServer, monkeypatch: pytest.MonkeyPatch, text: str, cli: Cli
 ) -> None:
@@ -1804,7 +1856,7 @@ import seqarchive
 for n in range(8):
     directory = pathlib.Path(os.environ["SEQARCHIVE_CACHE"], f"{n:02x}")
     directory.mkdir(parents=True)
-    for m in range(500):
+    for m in range(120):
         (directory / f"{m:030x}").touch()
 warnings.simplefilter("ignore", DeprecationWarning)
 seqarchive.connect(sys.argv[1]).close()
@@ -1816,7 +1868,7 @@ for child in range(8):
     time.sleep(0.002)
     pid = os.fork()
     if pid == 0:
-        signal.alarm(12)
+        signal.alarm(40)
         os._exit(0 if archive.fetch(f"t:s{99 * child}") and archive.fetch("t:b", 5, 9) else 1)
     children.append(pid)
 thread.join()
@@ -2031,7 +2083,7 @@ DATABASES: dict[str, tuple[Callable[[Path], None], set[int]]] = {
     "cut": (lambda release: _without(release, 100_000), {6, 9}),
     "cut at the end": (lambda release: _without(release, -4096), {6, 9}),
     "zeros": (lambda release: _replaced(release, bytes(100_000)), {1, 6, 9}),
-    "newer": (lambda release: change(release, "PRAGMA user_version = 2"), {10}),
+    "newer": (lambda release: change(release, f"PRAGMA user_version = {schema.VERSION + 1}"), {10}),
 }
 
 
@@ -2277,6 +2329,35 @@ def test_rows_that_lie_give_errors_of_one_line(
         with serving(hostile.parent) as server:
             n_caught += _tells_no_lies(f"{server.url}/hostile", all_of_tiny, lie)
     assert n_caught > 0
+
+
+_NO_OBJECTS = ["x", "", "[]", "1", '{"a": "\\ud800"}', '{"a":' * 50_000 + "1" + "}" * 50_000, None]
+
+
+@pytest.mark.parametrize("text", _NO_OBJECTS)
+def test_documents_that_are_no_json_give_errors_of_one_line(
+    hostile: Path, text: str | None, cli: Cli
+) -> None:
+    with closing(sqlite3.connect(hostile / "aliases.sqlite3")) as connection, connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute("UPDATE sqlite_master SET sql = replace(sql, 'NOT NULL', '')")
+    with closing(sqlite3.connect(hostile / "aliases.sqlite3")) as connection, connection:
+        connection.execute(
+            "INSERT INTO fhr (collection_id, document, batch_id) SELECT id, ?, 1 FROM collections",
+            (text,),
+        )
+        connection.execute("UPDATE batches SET kind = 'track put', report = ?", (text,))
+    seal(hostile)
+    with serving(hostile.parent) as server:
+        url = f"{server.url}/hostile"
+        with seqarchive.connect(url) as archive:
+            digest = next(iter(archive.collections())).digest
+        refused(cli("--root", url, "log"), 9, "batches.report")
+        if text is not None:  # then nothing is said of it any more
+            refused(cli("--root", url, "fhr", "get", digest), 9, "fhr.document")
+        change(hostile, "UPDATE batches SET report = '{}'")
+        seal(hostile)
+        refused(cli("--root", url, "log"), 6, "report of batch 1")
 
 
 def _tells_no_lies(url: str, expected: dict[str, object], lie: str) -> int:

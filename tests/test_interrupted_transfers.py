@@ -147,6 +147,24 @@ def test_results_of_all_items_come() -> None:
     assert list(for_each(lambda n: n, [], 4, threading.Event())) == []
 
 
+def test_items_that_fail_are_a_failure_and_no_wait() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise ValueError("two")
+
+    done: list[str] = []
+
+    def go() -> None:
+        with pytest.raises(ValueError, match="two"):
+            list(for_each(lambda n: n, items(), 2, threading.Event()))
+        done.append("raised")
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert done == ["raised"]
+
+
 def test_the_first_failure_is_raised_and_nobody_begins_anything_after_it() -> None:
     begun: list[int] = []
     held = threading.Event()

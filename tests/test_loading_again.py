@@ -144,3 +144,27 @@ def test_an_export_that_was_loaded_keeps_its_names(cli: Cli, tmp_path: Path) -> 
     for _ in range(2):
         assert cli("load", "-n", "any", source).code == 0
     assert cli("translate", "x:1", "--to", "refseq").out == "refseq:NM_1.1\n"
+
+
+@pytest.mark.parametrize("gap", [2, 1100])
+def test_a_name_that_a_known_file_has_twice_is_refused_with_its_line(
+    cli: Cli, tmp_path: Path, gap: int
+) -> None:
+    """However far apart the two records are."""
+    texts = [f"{n:06}".translate(str.maketrans("0123456789", "ACGTNWSKMY")) for n in range(1200)]
+    text = "".join(
+        f">n{5 if n == 5 + gap else n}\n{residues}\n" for n, residues in enumerate(texts)
+    )
+    known = tmp_path / "x.fa"
+    known.write_text(text)
+    assert cli("load", "-n", "first", "--on-conflict", "keep", known).code == 0
+    other = tmp_path / "y.fa"
+    other.write_text(text + ">more\nACGTTT\n")
+    for file in (known, other):
+        done = cli("load", "-n", "second", file)
+        assert done.code == 4
+        assert done.err.startswith(f"seqarchive: {file}, line {2 * (5 + gap) + 1}: second:n5 is ")
+    kept = json.loads(cli("--json", "load", "-n", "third", "--on-conflict", "keep", known).out)
+    (conflict,) = kept["conflicts"]
+    assert conflict.startswith(f"{known}, line {2 * (5 + gap) + 1}: third:n5 is ")
+    assert (kept["aliases_added"], kept["aliases_kept"]) == (1199, 1)

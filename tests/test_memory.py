@@ -6,6 +6,7 @@ peak of a child begins with what its parent had.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import lzma
@@ -19,12 +20,17 @@ from pathlib import Path
 
 import pytest
 import zstandard
+from biocommons.seqrepo import SeqRepo
 
 from seqarchive import connect
+from seqarchive.bgzf import BLOCK_SIZE, EOF_BLOCK, Compression, compress_block, compress_blocks
 
 #: Bytes of text that are loaded, and the limit.
 MEGABYTES = 300
 LIMIT_MB = 200
+
+#: What a frame of ``zstd --long`` looks back at.
+WINDOW_MB = (128 << 20) / 1e6
 
 _LAUNCHER = """
 import json, os, resource, subprocess, sys
@@ -60,12 +66,14 @@ def sha512t24u(pieces: Iterator[bytes]) -> str:
 
 def loaded(root: Path, name: str, stdin: int | None = None) -> dict[str, float]:
     """Load a file in a process of its own; how it ended and its peak in MB."""
-    load = [sys.executable, "-m", "seqarchive", "--root", str(root), "--json", "load"]
+    return ran(root, "load", "--namespace", "t", name, stdin=stdin)
+
+
+def ran(root: Path, *arguments: str, stdin: int | None = None) -> dict[str, float]:
+    """Run a command in a process of its own; how it ended and its peak in MB."""
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), "--json", *arguments]
     done = subprocess.run(
-        [sys.executable, "-c", _LAUNCHER, *load, "--namespace", "t", name],
-        stdin=stdin,
-        capture_output=True,
-        check=True,
+        [sys.executable, "-c", _LAUNCHER, *command], stdin=stdin, capture_output=True, check=True
     )
     last: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     assert last["code"] == 0, done.stderr.decode()
@@ -115,19 +123,53 @@ def _zstd(path: Path, compressor: zstandard.ZstdCompressor) -> None:
 
 
 def xz_bomb(path: Path) -> None:
-    with lzma.open(path, "wb", preset=9) as file:
+    # As much to look back at as the highest preset has, with the haste of the lowest.
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 64 << 20}]
+    with lzma.open(path, "wb", filters=filters) as file:
         file.write(b">bomb\n")
         for _ in range(MEGABYTES):
             file.write(b"A" * 1_000_000)
 
 
-@pytest.mark.parametrize("bomb", [gzip_bomb, zstd_bomb, zstd_bomb_with_a_long_window, xz_bomb])
+@pytest.mark.parametrize(
+    ("bomb", "limit_mb"),
+    [
+        (gzip_bomb, LIMIT_MB),
+        (zstd_bomb, LIMIT_MB),
+        # What has to be looked back at, and as much again as any load needs.
+        (zstd_bomb_with_a_long_window, WINDOW_MB + 110),
+        (xz_bomb, LIMIT_MB),
+    ],
+)
 def test_a_small_file_that_expands_needs_little_memory(
-    root: Path, tmp_path: Path, bomb: Callable[[Path], None]
+    root: Path, tmp_path: Path, bomb: Callable[[Path], None], limit_mb: float
 ) -> None:
     path = tmp_path / "bomb"
     bomb(path)
     assert path.stat().st_size < 2_000_000
-    assert loaded(root, str(path))["peak_mb"] < LIMIT_MB
+    assert loaded(root, str(path))["peak_mb"] < limit_mb
     with connect(root) as archive:
         assert len(archive["t:bomb"]) == MEGABYTES * 1_000_000
+
+
+@pytest.mark.filterwarnings("ignore:The default (datetime|timestamp):DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
+def test_a_small_shard_of_seqrepo_that_expands_needs_little_memory(
+    root: Path, tmp_path: Path
+) -> None:
+    """One without an index, in which a line is as long as the shard is large."""
+    theirs = SeqRepo(str(tmp_path / "seqrepo"), writeable=True)
+    theirs.store("ACGT" * 50, [{"namespace": "t", "alias": "small"}])
+    theirs.commit()
+    (shard,) = (tmp_path / "seqrepo" / "sequences").rglob("*.fa.bgz")
+    shard.with_name(shard.name + ".fai").unlink()
+    shard.chmod(0o644)
+    small = gzip.decompress(shard.read_bytes())
+    full = compress_block(b"A" * BLOCK_SIZE, Compression.SMALL)
+    n_blocks = MEGABYTES * 1_000_000 // BLOCK_SIZE
+    ends = [b"".join(compress_blocks(text)) for text in (small + b">" + b"B" * 32 + b"\n", b"\n")]
+    shard.write_bytes(ends[0] + full * n_blocks + ends[1] + EOF_BLOCK)
+    assert shard.stat().st_size < 2_000_000
+    assert ran(root, "import-seqrepo", str(tmp_path / "seqrepo"))["peak_mb"] < LIMIT_MB
+    with connect(root) as archive:
+        assert archive.fetch("t:small") == "ACGT" * 50

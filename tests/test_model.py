@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from hypothesis.stateful import (
 )
 
 import seqarchive
+from seqarchive import tallies
 from seqarchive.alias_tables import import_aliases, read_aliases
-from seqarchive.batches import OnConflict
+from seqarchive.database import Database
 from seqarchive.exporting import fasta_records
 from seqarchive.hashing import add_sha256
 from seqarchive.instances import Instance
+from seqarchive.new_aliases import OnConflict
 from seqarchive.verifying import verify
 from seqarchive.writing import initialise
 
@@ -377,6 +380,8 @@ class AnArchive(RuleBasedStateMachine):
         status = self.other.status()
         assert status["residues"] == sum(map(len, model.sequences))
         assert status["aliases"] == len(model.names)
+        with closing(Database.of(self.instance)) as database:
+            assert tallies.kept(database.connection) == tallies.counted(database.connection)
         assert status["shards"] == len(shards(self.instance.root))
         assert list(self.instance.temporary.glob("*")) == []
 

@@ -192,3 +192,11 @@ def test_the_documentation_builds_without_a_warning(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     page = (tmp_path / "html" / "api.html").read_text("utf-8")
     assert "seqarchive.connect" in page
+
+
+def test_every_test_that_is_named_exists() -> None:
+    here = Path(__file__).parent
+    there = {path.stem for path in (*here.glob("*.py"), *here.glob("peers/*.py"))}
+    for page in (here.parent / "docs").glob("*.rst"):
+        named = set(re.findall(r"``(test_\w+)(?:\.py)?``", page.read_text("utf-8")))
+        assert named <= there, page.name

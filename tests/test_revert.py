@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import Any
 
 import pytest
 from conftest import Cli, Result
-from contents import contents, copy, database, random_residues, run, untidy, verified
-from faults import Call, traced
+from contents import copy, database, random_residues, run, untidy, verified
 from helpers import computed, sha512t24u, shards, sq, tree, wait_until, write_fasta
+from traces import traced
 
 import seqarchive
 from seqarchive import Archive, records
@@ -825,81 +824,31 @@ def test_readers_go_on_while_it_runs(
     assert len(shards_seen) > 5
 
 
-# --- killed ------------------------------------------------------------------------------------
-
-
-def _sample(calls: list[Call]) -> list[Call]:
-    """Calls of each kind, those beside the removal of files, and some others."""
-    last_of_kind = {call.kind: n for n, call in enumerate(calls)}
-    chosen = set(last_of_kind.values())
-    removed = [
-        n for n, call in enumerate(calls) if call.kind == "unlink" and "sequences" in call.place
-    ]
-    chosen |= {removed[0], removed[len(removed) // 2], removed[-1] + 1}
-    published = [n for n, call in enumerate(calls) if call.kind == "link"]
-    chosen |= {published[0], published[-1] + 1}
-    return [calls[n] for n in sorted(chosen) if n < len(calls)]
-
-
-@pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Call]]:
-    """A small archive before it is reclaimed, and the calls by which that is done."""
-    directory = tmp_path_factory.mktemp("staged")
-    root = directory / "before" / "archive"
-    file = write_fasta(directory / "1.fa", {"a": A, "b": B, "c": MIDDLE, "e": ""})
-    other = write_fasta(directory / "2.fa", {"d": D})
-    for arguments in (
-        ["load", "-n", "n", str(file)],
-        ["load", "-n", "n", str(other)],
-        ["alias", "add", "n:c", "kept:c"],
-        ["revert", "1"],
-        ["revert", "2"],
-    ):
-        assert run(root, *arguments)[0] == 0
-    time.sleep(1)  # so that the journal directory of what comes next is another one
-    calls: list[Call] = []
-    for number in range(2):  # the first compiles modules
-        again = copy(root, _place(directory, f"list-{number}"))
-        ended = traced(again, ["repair", "--reclaim"])
-        assert ended.code == 0, ended.err
-        calls = [call for call in ended.calls if call.result != "-1"]
-    return directory, calls
-
-
-def _place(directory: Path, name: str) -> Path:
-    (directory / name).mkdir()
-    return directory / name / "archive"
-
-
-@pytest.mark.parametrize("share", range(2))
-def test_killed_at_any_call_it_is_done_or_not(
-    staged: tuple[Path, list[Call]], tmp_path: Path, share: int
+def test_what_is_reclaimed_is_gone_for_good_before_that_is_noted(
+    cli: Cli, root: Path, tmp_path: Path
 ) -> None:
-    directory, calls = staged
-    before = contents(directory / "before" / "archive")
-    after = contents(directory / "list-1" / "archive")
-    assert before != after
-    assert after.residues == {sha512t24u(MIDDLE): MIDDLE}
-    outcomes = set()
-    next_one = write_fasta(tmp_path / "z.fa", {"z": ""})
-    for n, call in enumerate(_sample(calls)[share::2]):
-        root = copy(directory / "before" / "archive", _place(tmp_path, f"run-{n}"))
-        injection = f"{call.kind}:signal=SIGKILL:when={call.number}"
-        ended = traced(root, ["repair", "--reclaim"], injection)
-        assert ended.code == -9, call
-        found = contents(root)
-        assert found in (before, after), call
-        outcomes.add(found == after)
-        assert verified(root).findings == [], call
-        # The next write removes what is left, and what was not done is done then.
-        code, err = run(root, "load", "-n", "z", str(next_one))
-        assert code == 0, (call, err)
-        assert untidy(root) == [], call
-        assert run(root, "repair", "--reclaim")[0] == 0
-        assert contents(root).residues == {**after.residues, sha512t24u(""): ""}, call
-        assert untidy(root) == [], call
-        assert verified(root).findings == [], call
-    assert outcomes == {True, False}
+    file = write_fasta(tmp_path / "1.fa", {"a": A, "b": B})
+    assert cli("load", "-n", "n", file).code == 0
+    assert cli("revert", "1").code == 0
+    ended = traced(root, ["repair", "--reclaim"])
+    assert ended.code == 0, ended.err
+    calls = [call for call in ended.calls if call.result != "-1"]
+    in_journal = [
+        n
+        for n, call in enumerate(calls)
+        if call.kind in ("unlink", "rmdir") and call.place.startswith("master/sequences/#")
+    ]
+    assert len(in_journal) >= 3
+    synced = next(
+        n
+        for n, call in enumerate(calls)
+        if n > max(in_journal) and call.kind == "fsync" and "sequences" in call.place
+    )
+    noted = [
+        n for n, call in enumerate(calls) if call.kind == "pwrite64" and "-wal" in call.place
+    ]
+    assert max(noted) > synced
+    assert not [n for n in noted if max(in_journal) < n < synced]
 
 
 def test_a_mark_that_later_batches_gave_and_took_stays_as_they_left_it(

@@ -388,7 +388,7 @@ def test_no_digest_in_a_manifest_is_believed(place: Path) -> None:
     for digest, n_sequences in ((good, 5), ("0" * 64, None), ({"a": []}, None)):
         manifest(sequences_digest=digest)(place / "store")
         with pytest.MonkeyPatch.context() as patch, RefgetStore(place / "store") as store:
-            patch.setattr("seqarchive.rgstore.reading._TURN", 0.0)  # nobody is about to write
+            patch.setattr("seqarchive.rgstore.opened._TURN", 0.0)  # nobody is about to write
             if n_sequences is None:
                 with pytest.raises(Corrupt, match=r"rgstore\.json"):
                     len(store)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from contents import random_residues
 from gtars.refget import FhrMetadata
 from gtars.refget import RefgetStore as Theirs
 from helpers import open_descriptors, sha512t24u, write_fasta
@@ -56,7 +57,7 @@ _RANDOM = random.Random(20240501)
 
 def residues(letters: str, length: int) -> str:
     """Some residues."""
-    return "".join(_RANDOM.choices(letters, k=length))
+    return random_residues(_RANDOM.randrange(1 << 32), length, letters)
 
 
 #: Files by name; their records by defline. What is longer than 64 KiB packed is read in parts.

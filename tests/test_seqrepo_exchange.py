@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import json
 import os
+import random
+import resource
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,10 +20,12 @@ from pathlib import Path
 import pytest
 from biocommons.seqrepo import SeqRepo
 from conftest import Cli
-from helpers import sha512t24u, write_fasta
+from helpers import sha512t24u, shards, write_fasta
+from traces import traced
 
 import seqarchive
 from seqarchive import BadInput, NotFound
+from seqarchive.bgzf import EOF_BLOCK, compress_blocks
 from seqarchive.errors import Conflict, Locked
 from seqarchive.instances import Instance
 from seqarchive.seqrepo.adopting import AdoptReport, import_seqrepo
@@ -45,6 +54,14 @@ def _store(directory: Path, texts: dict[str, str], namespace: str = "refseq") ->
     for alias, residues in texts.items():
         theirs.store(residues, [{"namespace": namespace, "alias": alias}])
     theirs.commit()
+
+
+def _rewrite(directory: Path, old: str, new: str) -> None:
+    """Have the one shard of an instance say something else, of the same length."""
+    (shard,) = (directory / "sequences").rglob("*.fa.bgz")
+    text = gzip.decompress(shard.read_bytes()).replace(f"{old}\n".encode(), f"{new}\n".encode())
+    shard.chmod(0o644)
+    shard.write_bytes(b"".join(compress_blocks(text)) + EOF_BLOCK)
 
 
 @pytest.fixture
@@ -234,6 +251,22 @@ def test_a_protein_with_a_stop_gets_its_true_digest(root: Path, tmp_path: Path) 
     assert verify(Instance(root), full=True).findings == []
 
 
+@pytest.mark.parametrize("order", [("MKV", "MKL"), ("MKL", "MKV")])
+def test_two_records_with_the_same_residues_are_one_sequence(
+    cli: Cli, root: Path, tmp_path: Path, order: tuple[str, str]
+) -> None:
+    """One of them under a key that is not its digest, before the other or after it."""
+    directory = tmp_path / "seqrepo"
+    _store(directory, {text: text for text in order}, "lab")
+    _rewrite(directory, "MKL", "MKV")
+    done = cli("--json", "import-seqrepo", "--verify", directory)
+    report = json.loads(done.out)
+    assert report["other_digest"] == [f"{sha512t24u('MKL')} is SQ.{sha512t24u('MKV')}"]
+    assert (report["sequences_added"], report["sequences_known"]) == (1, 1)
+    assert cli("get", "lab:MKV", "lab:MKL").out == "MKV\nMKV\n"
+    assert verify(Instance(root), full=True).findings == []
+
+
 def test_digests_that_a_crash_lost_there_are_computed(root: Path, theirs: Path) -> None:
     with closing(sqlite3.connect(theirs / "aliases.sqlite3")) as database:
         database.execute("DELETE FROM seqalias WHERE namespace IN ('MD5', 'VMC', 'SEGUID')")
@@ -251,6 +284,23 @@ def test_indexes_that_are_missing_there_are_not_needed(root: Path, theirs: Path)
     with seqarchive.connect(root) as archive:
         assert archive.fetch("refseq:NM_3.1") == _LONG
         assert archive.fetch("refseq:NP_1.1") == "MKVL"
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+@pytest.mark.parametrize("order", [("none", "a", "b"), ("a", "none", "b")])
+def test_a_shard_with_an_empty_record_is_adopted(
+    cli: Cli, root: Path, tmp_path: Path, order: tuple[str, ...], indexed: bool
+) -> None:
+    """SeqRepo's own index lacks empty records; one at the end it cannot index at all."""
+    texts = {"none": "", "a": "ACGTACGT" * 30, "b": "GATTACA"}
+    directory = tmp_path / "seqrepo"
+    _store(directory, {name: texts[name] for name in order}, "lab")
+    if not indexed:
+        for path in directory.rglob("*.fai"):
+            path.unlink()
+    assert cli("import-seqrepo", directory).code == 0
+    assert cli("get", "lab:a", "lab:b").out == f"{texts['a']}\n{texts['b']}\n"
+    assert verify(Instance(root), full=True).findings == []
 
 
 def test_a_hot_journal_is_refused(cli: Cli, theirs: Path) -> None:
@@ -283,6 +333,28 @@ def _lie_in_the_index(theirs: Path) -> None:
         path.write_text("".join("\t".join(line) + "\n" for line in lines))
 
 
+def _instead_of_the_index(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    """Damage that puts something else where the indexes are."""
+
+    def damage(theirs: Path) -> None:
+        for path in theirs.rglob("*.fai"):
+            path.unlink()
+            make(path)
+
+    return damage
+
+
+def _sparse(path: Path) -> None:
+    with open(path, "wb") as file:
+        file.truncate(1 << 33)
+
+
+def _say_a_long_number(theirs: Path) -> None:
+    for path in theirs.rglob("*.fai"):
+        path.chmod(0o644)
+        path.write_text(path.read_text().replace("\t34\t", f"\t{'9' * 5000}\t"))
+
+
 def _leave_the_instance(theirs: Path) -> None:
     shutil.copy(next(theirs.rglob("*.bgz")), theirs.parent / "x.fa.bgz")
     _edit(theirs / "sequences" / "db.sqlite3", "UPDATE seqinfo SET relpath = '../../x.fa.bgz'")
@@ -294,10 +366,27 @@ def _replace_by_a_link(theirs: Path) -> None:
         path.symlink_to(theirs.parent / path.name)
 
 
+def _damage_pages(path: Path) -> None:
+    """All pages but the first two: the tables are there, and their rows are not."""
+    path.chmod(0o644)
+    right = path.read_bytes()
+    path.write_bytes(right[:8192] + b"\xff" * (len(right) - 8192))
+
+
+def _replace_a_directory_by_a_link(theirs: Path) -> None:
+    (year,) = (theirs / "sequences").glob("2*")
+    year.rename(theirs.parent / "elsewhere")
+    year.symlink_to(theirs.parent / "elsewhere")
+
+
+def _cut_short(path: Path) -> None:
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-30])
+
+
 def _cut(theirs: Path) -> None:
     for path in theirs.rglob("*.fa.bgz"):
-        path.chmod(0o644)
-        path.write_bytes(path.read_bytes()[:-30])
+        _cut_short(path)
 
 
 @pytest.mark.parametrize(
@@ -306,10 +395,23 @@ def _cut(theirs: Path) -> None:
         _lie_in_the_index,
         _leave_the_instance,
         _replace_by_a_link,
+        _replace_a_directory_by_a_link,
         _cut,
+        _instead_of_the_index(os.mkfifo),
+        _instead_of_the_index(lambda path: path.symlink_to("/dev/zero")),
+        _instead_of_the_index(_sparse),
+        _say_a_long_number,
         lambda theirs: [path.unlink() for path in theirs.rglob("*.fa.bgz")],
         lambda theirs: _edit(theirs / "sequences/db.sqlite3", "UPDATE seqinfo SET len = len + 1"),
         lambda theirs: _edit(theirs / "sequences/db.sqlite3", "UPDATE meta SET value = '2'"),
+        lambda theirs: _damage_pages(theirs / "aliases.sqlite3"),
+        lambda theirs: _damage_pages(theirs / "sequences/db.sqlite3"),
+        lambda theirs: _edit(theirs / "sequences/db.sqlite3", "DROP TABLE seqinfo"),
+        lambda theirs: _edit(theirs / "aliases.sqlite3", "DROP TABLE seqalias"),
+        lambda theirs: _edit(
+            theirs / "aliases.sqlite3",
+            "UPDATE seqalias SET alias = CAST(x'ff41' AS TEXT) WHERE alias = 'NM_3.1'",
+        ),
         lambda theirs: (theirs / "aliases.sqlite3").write_bytes(b"SQLite format 3\0" + b"x" * 99),
     ],
 )
@@ -324,6 +426,28 @@ def test_an_instance_that_contradicts_itself_is_refused_as_a_whole(
         with seqarchive.connect(root) as archive:
             assert len(archive) == 0
         assert verify(Instance(root)).left_over == []
+
+
+@pytest.mark.parametrize("strange", ["acgt?>9ACGT", "ACGTACGTACn", "ACGT\tACGT A", "ACGT\0CGTACG"])
+def test_residues_that_are_none_are_not_taken_in_when_they_are_looked_at(
+    cli: Cli, root: Path, tmp_path: Path, strange: str
+) -> None:
+    """What the table says of the letters of a sequence is not what decides."""
+    directory = tmp_path / "seqrepo"
+    _store(directory, {"odd": "ACGTACGTACG", "good": "ACGT"}, "lab")
+    _rewrite(directory, "ACGTACGTACG", strange)
+    done = cli("import-seqrepo", "--verify", directory)
+    assert (done.code, "are no residues" in done.err) == (5, True)
+    assert next((directory / "sequences").rglob("*.bgz")).name in done.err
+    assert not list(root.rglob("*.bgz"))
+
+
+def test_an_instance_behind_a_link_is_adopted(root: Path, theirs: Path) -> None:
+    moved = theirs.rename(theirs.with_name("moved"))
+    (moved / "sequences").rename(theirs.with_name("elsewhere"))
+    (moved / "sequences").symlink_to(theirs.with_name("elsewhere"))
+    theirs.symlink_to(moved)
+    assert _adopt(root, theirs).sequences_added == 6
 
 
 def test_strange_keys_and_letters_are_left_out_and_reported(root: Path, theirs: Path) -> None:
@@ -437,6 +561,27 @@ def test_an_export_that_is_brought_up_to_date_equals_one_that_is_new(
     assert _rows(paths[0], query) == _rows(paths[1], query)
 
 
+def test_dates_that_an_import_brings_are_in_an_export_that_was_there_before(
+    cli: Cli, root: Path, theirs: Path, tmp_path: Path
+) -> None:
+    for path, table in (("sequences/db.sqlite3", "seqinfo"), ("aliases.sqlite3", "seqalias")):
+        _edit(theirs / path, f"UPDATE {table} SET added = '2010-01-02 03:04:05'")
+    file = write_fasta(tmp_path / "x.fa", {"NM_1.1": _TEXTS["NM_1.1"]})
+    assert cli("load", "-n", "refseq", file).code == 0
+    exports = [root / "seqrepo" / "master", tmp_path / "fresh" / "master"]
+    assert cli("export-seqrepo").code == 0
+    assert cli("import-seqrepo", theirs).code == 0
+    for directory in exports:
+        assert cli("export-seqrepo", directory).code == 0
+    for path, table in (("sequences/db.sqlite3", "seqinfo"), ("aliases.sqlite3", "seqalias")):
+        query = f"SELECT seq_id, added FROM {table} ORDER BY 1, 2"
+        updated, fresh = (_rows(directory / path, query) for directory in exports)
+        assert updated == fresh
+    opened = SeqRepo(str(exports[0]))
+    found = opened.aliases.find_aliases(namespace="NCBI", alias="NM_1.1")
+    assert {str(row["added"]) for row in found} == {"2010-01-02 03:04:05"}
+
+
 def _rows(path: Path, query: str) -> list[tuple[object, ...]]:
     with closing(sqlite3.connect(path)) as database:
         return database.execute(query).fetchall()
@@ -500,3 +645,145 @@ def test_two_proteins_with_one_key_there_are_not_confused(
         exported, report = _export(archive)
     assert report.same_key == [f"ga4gh:SQ.{sha512t24u('MKV*')} refseq:NP_1.1"]
     assert list(_names(exported)) == ["MKV"]
+
+
+# --- exports on a bad day ---------------------------------------------------------------------
+
+
+def _noise(seed: int, n: int) -> str:
+    """Residues that do not compress below two bits each."""
+    return random.Random(seed).randbytes(n).translate(b"ACGT" * 64).decode("ascii")
+
+
+def _without_links(root: Path) -> None:
+    """Have shards be copied: one that can be written is never linked."""
+    for path in shards(root):
+        path.chmod(0o644)
+
+
+def test_a_copy_that_was_cut_short_is_no_shard_of_the_next_export(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    text = _noise(1, 4_000_000)
+    assert cli("load", "-n", "lab", write_fasta(tmp_path / "x.fa", {"n": text})).code == 0
+    _without_links(root)
+    limit = 600_000  # bytes of a file: more than the database has, and less than the shard
+    failed = subprocess.run(
+        [sys.executable, "-m", "seqarchive", "--root", str(root), "export-seqrepo"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (failed.returncode, "File too large" in failed.stderr) == (1, True)
+    directory = root / "seqrepo" / "master"
+    assert not list((directory / "sequences").rglob("*.fa.bgz"))
+    assert cli("export-seqrepo").code == 0
+    assert SeqRepo(str(directory)).fetch_uri("lab:n") == text
+
+
+def test_an_export_that_was_killed_can_be_done_again(cli: Cli, root: Path, tmp_path: Path) -> None:
+    """Killed where it makes its mark, before a shard has its name, and between the databases; at
+    each call that changes the disk with SEQARCHIVE_ALL_FAULTS."""
+    assert cli("load", "-n", "lab", write_fasta(tmp_path / "x.fa", {"n": "ACGT"})).code == 0
+    calls = traced(root, ["export-seqrepo", str(root / "first" / "r")]).calls
+    places = (".seqarchive-export", ".fa.bgz", "r/aliases.sqlite3")
+    some = [
+        next(call for call in calls if call.kind != "chmod" and call.paths[-1].endswith(place))
+        for place in places
+    ]
+    for call in calls if os.environ.get("SEQARCHIVE_ALL_FAULTS") else some:
+        directory = root / f"{call.kind}{call.number}" / "r"
+        injection = f"{call.kind}:signal=SIGKILL:when={call.number}"
+        killed = traced(root, ["export-seqrepo", str(directory)], injection)
+        assert killed.code in (-signal.SIGKILL, 128 + signal.SIGKILL), call
+        done = cli("export-seqrepo", directory)
+        assert (done.code, done.err) == (0, ""), call
+        assert SeqRepo(str(directory)).fetch_uri("lab:n") == "ACGT"
+
+
+def test_what_was_reclaimed_goes_from_the_export_too(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    for name, text in (("kept", "ACGT"), ("gone", "GATTACA")):
+        file = write_fasta(tmp_path / f"{name}.fa", {name: text})
+        assert cli("load", "-n", "lab", file).code == 0
+    assert cli("export-seqrepo").code == 0
+    journal = root / "seqrepo" / "master" / "sequences"
+    assert len(list(journal.rglob("*.fa.bgz"))) == 2
+    other = journal / "notes.txt"
+    other.write_text("not of a shard")
+    assert cli("revert", "2").code == 0
+    assert cli("export-seqrepo").code == 0
+    assert len(list(journal.rglob("*.fa.bgz"))) == 2  # it can come back
+    assert cli("repair", "--reclaim").code == 0
+    assert cli("export-seqrepo").code == 0
+    here = {path.relative_to(root / "master" / "sequences") for path in shards(root)}
+    assert {path.relative_to(journal) for path in journal.rglob("*.fa.bgz")} == here
+    assert sum(path.is_file() for path in journal.rglob("*")) == 3 * len(here) + 2
+    assert all(any(path.iterdir()) for path in journal.rglob("*") if path.is_dir())
+    assert SeqRepo(str(journal.parent)).fetch_uri("lab:kept") == "ACGT"
+    assert other.exists()
+
+
+def _flip(path: Path) -> None:
+    """Damage a file in place, under all its names."""
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    with open(path, "r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        (byte,) = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 255]))
+    path.chmod(mode)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_what_was_repaired_here_is_repaired_in_the_export(
+    cli: Cli, root: Path, tmp_path: Path, linked: bool
+) -> None:
+    text = _noise(2, 5_000)
+    assert cli("load", "-n", "lab", write_fasta(tmp_path / "x.fa", {"n": text})).code == 0
+    shutil.copytree(root, tmp_path / "copy")
+    (shard,) = shards(root)
+    _flip(shard)
+    if not linked:
+        _without_links(root)
+    assert cli("export-seqrepo").code == 0
+    assert cli("repair", "--from", tmp_path / "copy").code == 0
+    report = json.loads(cli("--json", "export-seqrepo").out)
+    assert report["files"] == {"linked": 1}
+    directory = root / "seqrepo" / "master"
+    assert SeqRepo(str(directory)).fetch_uri("lab:n") == text
+    assert json.loads(cli("--json", "export-seqrepo").out)["files"] == {}
+
+
+def test_a_copy_is_made_once_and_again_when_it_is_damaged(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    text = _noise(3, 5_000)
+    assert cli("load", "-n", "lab", write_fasta(tmp_path / "x.fa", {"n": text})).code == 0
+    _without_links(root)
+    made = json.loads(cli("--json", "export-seqrepo").out)["files"]
+    directory = root / "seqrepo" / "master"
+    (copied,) = (directory / "sequences").rglob("*.fa.bgz")
+    assert copied.stat().st_nlink == 1
+    before = copied.stat().st_ino
+    assert json.loads(cli("--json", "export-seqrepo").out)["files"] == {}
+    assert copied.stat().st_ino == before
+    _flip(copied)
+    again = json.loads(cli("--json", "export-seqrepo").out)["files"]
+    assert (sum(again.values()), again.keys() <= made.keys()) == (1, True)
+    assert SeqRepo(str(directory)).fetch_uri("lab:n") == text
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, _cut_short])
+def test_a_shard_that_is_not_as_it_was_published_is_named(
+    cli: Cli, root: Path, tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    assert cli("load", "-n", "lab", write_fasta(tmp_path / "x.fa", {"n": "ACGT"})).code == 0
+    (shard,) = shards(root)
+    damage(shard)
+    done = cli("export-seqrepo")
+    assert (done.code, str(shard) in done.err, "seqarchive verify" in done.err) == (6, True, True)
+    assert not (root / "seqrepo" / "master" / "aliases.sqlite3").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import biocommons.seqrepo
 import pytest
 from biocommons.seqrepo.dataproxy import SeqRepoDataProxy
-from helpers import sha512t24u
+from helpers import open_descriptors, sha512t24u
 
-from seqarchive.errors import AliasConflict
+from seqarchive.errors import AliasConflict, ReadOnly
 from seqarchive.seqrepo import SeqRepo
 
 # SeqRepo relies on what newer Pythons warn of.
@@ -188,6 +189,47 @@ def test_what_was_stored_is_found_before_the_commit(tmp_path: Path) -> None:
         assert ours.store("ACGT", [{"namespace": "lab", "alias": "x"}]) == (0, 0)
 
 
+def test_what_waits_for_a_commit_is_not_new_again(tmp_path: Path) -> None:
+    """The real package looks into its tables, and says the same before the commit as after it."""
+    real = biocommons.seqrepo.SeqRepo(str(tmp_path / "theirs"), writeable=True)
+    with SeqRepo(tmp_path / "ours", writeable=True) as ours:
+        for repository in (real, ours):
+            x, y = ({"namespace": "lab", "alias": alias} for alias in "xy")
+            assert repository.store("ACGT", [x])[0] == 1
+            assert repository.store("ACGT", [x]) == (0, 0)
+            assert repository.store("ACGT", [x, y, y]) == (0, 1)
+            assert repository.store("ACGT", [x, y]) == (0, 0)
+            repository.commit()
+            assert repository.store("ACGT", [x, y]) == (0, 0)
+
+
+def test_storing_takes_as_long_for_the_last_as_for_the_first(tmp_path: Path) -> None:
+    with SeqRepo(tmp_path / "ours", writeable=True) as ours:
+        seconds = []
+        for half in range(2):
+            began = time.process_time()
+            for n in range(1500):
+                text = f"{half}{n:05}".translate(str.maketrans("0123456789", "ACGTNWSKMY"))
+                ours.store(text, [{"namespace": "lab", "alias": text}])
+            seconds.append(time.process_time() - began)
+        assert seconds[1] < 1.7 * seconds[0]
+    with SeqRepo(tmp_path / "ours") as ours:
+        assert len(ours) == 3000
+
+
+def test_so_many_small_sequences_are_committed_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqarchive.seqrepo.repository._MANY", 5)
+    with SeqRepo(tmp_path / "ours", writeable=True) as ours:
+        for n, text in enumerate(["A" * n for n in range(1, 13)]):
+            ours.store(text, [{"namespace": "lab", "alias": text}])
+            with SeqRepo(tmp_path / "ours") as reader:
+                assert len(reader) == (n + 1) // 5 * 5
+    with SeqRepo(tmp_path / "ours") as reader:
+        assert len(reader) == 12
+
+
 def test_a_name_that_means_something_else_is_no_longer_moved_in_silence(tmp_path: Path) -> None:
     directory = tmp_path / "root"
     ours = SeqRepo(directory, writeable=True)
@@ -206,6 +248,31 @@ def test_a_name_that_means_something_else_is_no_longer_moved_in_silence(tmp_path
         (0, sha512t24u("ACGT")),
         (1, sha512t24u("GGGG")),
     }
+
+
+@pytest.mark.parametrize("end", [SeqRepo.close, lambda ours: ours.__exit__(None, None, None)])
+def test_files_are_closed_although_the_last_commit_fails(
+    tmp_path: Path, end: Callable[[SeqRepo], None]
+) -> None:
+    with SeqRepo(tmp_path / "root", writeable=True) as ours:
+        ours.store("ACGT", [{"namespace": "lab", "alias": "x"}])
+    before = open_descriptors()
+    ours = SeqRepo(tmp_path / "root", writeable=True)
+    assert ours.fetch("x") == "ACGT"
+    ours.store("GGGG", [{"namespace": "lab", "alias": "x"}])
+    with pytest.raises(AliasConflict):
+        end(ours)
+    assert open_descriptors() == before
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/x", "s3://bucket/x"])
+def test_what_is_elsewhere_cannot_be_written_and_nothing_is_made_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ReadOnly, match=address):
+        SeqRepo(address, writeable=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -36,6 +36,10 @@ NAMESPACE = "seqarchive"
 # --- what ssh-keygen does ---------------------------------------------------------------------
 
 
+#: A key that is kept in another way than usual.
+ED25519_GCM = ("-t", "ed25519", "-Z", "aes256-gcm@openssh.com")
+
+
 def keygen(path: Path, *options: str, passphrase: str = "") -> Path:
     """A new private key; its public one is beside it."""
     command = ["ssh-keygen", "-q", "-C", "somebody@example.org", "-N", passphrase, "-f", str(path)]
@@ -89,6 +93,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "own": keygen(directory / "own"),
         "other": keygen(directory / "other"),
         "locked": keygen(directory / "locked", passphrase="open sesame"),
+        "sealed": keygen(directory / "sealed", *ED25519_GCM, passphrase="simsim"),
         "rsa": keygen(directory / "rsa", "-t", "rsa", "-b", "2048"),
         "ecdsa": keygen(directory / "ecdsa", "-t", "ecdsa"),
     }
@@ -524,24 +529,27 @@ def test_a_passphrase_is_asked_for(there: Path, keys: dict[str, Path], tmp_path:
     assert ssh_verify(data, signature, allowed, tmp_path)
 
 
-def test_a_wrong_passphrase_signs_nothing(there: Path, keys: dict[str, Path]) -> None:
-    done = at_a_terminal(there, ["wrong"], "snapshot", "--sign", str(keys["locked"]), "r2")
+@pytest.mark.parametrize("key", ["locked", "sealed"])
+def test_a_wrong_passphrase_signs_nothing(there: Path, keys: dict[str, Path], key: str) -> None:
+    done = at_a_terminal(there, ["wrong"], "snapshot", "--sign", str(keys[key]), "r2")
     assert done.code == 5, done
     assert "Traceback" not in done.err
-    assert "passphrase" in done.err.splitlines()[-1]
+    said = "the passphrase is wrong, or the key is damaged"
+    assert done.err.splitlines()[-1] == f"seqarchive: {keys[key]}: {said}"
     assert "bcrypt" not in done.err
     assert not (there / "r2").exists()
 
 
+@pytest.mark.parametrize(("key", "phrase"), [("locked", "open sesame"), ("sealed", "simsim")])
 def test_a_passphrase_can_come_through_a_pipe(
-    there: Path, keys: dict[str, Path], tmp_path: Path
+    there: Path, keys: dict[str, Path], tmp_path: Path, key: str, phrase: str
 ) -> None:
-    command = ["push", "--sign", str(keys["locked"]), str(tmp_path / "next")]
-    done = without_a_terminal(there, b"open sesame\n", *command)
+    command = ["push", "--sign", str(keys[key]), str(tmp_path / "next")]
+    done = without_a_terminal(there, f"{phrase}\n".encode(), *command)
     assert done.code == 0, done
-    assert "open sesame" not in done.out + done.err
+    assert phrase not in done.out + done.err
     signature = (tmp_path / "next" / "r1" / "manifest.json.sig").read_bytes()
-    allowed = allowed_signers(tmp_path / "allowed", keys["locked"])
+    allowed = allowed_signers(tmp_path / "allowed", keys[key])
     assert ssh_verify(manifest(there), signature, allowed, tmp_path)
 
 

@@ -26,7 +26,6 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
@@ -36,9 +35,6 @@ import botocore.loaders
 import pytest
 from conftest import Cli, Result
 from contents import random_residues, run
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from helpers import (
     NOBODY,
     run_without_rights,
@@ -47,14 +43,24 @@ from helpers import (
     wait_until,
     write_fasta,
 )
-from servers import Answer, Bucket, FileServer, Wire, free_port, serving, serving_s3, wired
+from servers import (
+    Answer,
+    Bucket,
+    FileServer,
+    Wire,
+    certificate_in,
+    free_port,
+    serving,
+    serving_s3,
+    wired,
+)
 
 import seqarchive
-from seqarchive import NotFound, SourceError
+from seqarchive import NotFound, SourceError, schema
 from seqarchive.instances import Instance
 from seqarchive.sources import base, http, published
 from seqarchive.sources.base import Interrupted
-from seqarchive.sources.opening import open_source
+from seqarchive.sources.opening import open_bucket, open_source
 from seqarchive.transfer import pulling
 from seqarchive.transfer.pulling import pull
 from seqarchive.verifying import verify
@@ -782,6 +788,26 @@ def test_a_user_goes_on_with_a_pull_that_was_killed_when_all_was_sealed() -> Non
         is_complete(root, "r1", there)
 
 
+def test_a_list_that_was_lost_here_is_made_again(
+    mirror: Site, root: Path, cli: Cli, templates: dict[str, Path]
+) -> None:
+    for name in ("r1", "r2"):
+        assert cli("pull", mirror.address, name).code == 0
+    right = bytes_of(root)
+    (root / "releases.json").unlink()
+    (root / "latest").unlink()
+    done = cli("pull", mirror.address, "r1")
+    assert "r1 is here already" in done.out
+    assert (done.code, done.err) == (0, "")
+    assert bytes_of(root) == right
+    for name in ("r1", "r2"):
+        is_complete(root, name, templates["small"])
+    assert (root / "latest").readlink() == Path("r2")
+    written = (root / "releases.json").stat().st_mtime_ns
+    assert cli("pull", mirror.address, "r2").code == 0
+    assert (root / "releases.json").stat().st_mtime_ns == written
+
+
 # --- only what is not here --------------------------------------------------------------------
 
 
@@ -1441,7 +1467,7 @@ LIES: dict[str, Callable[[Path], None]] = {
     "another archive": edited("UPDATE meta SET value = 'x' WHERE key = 'archive_id'"),
     "no archive": edited("DELETE FROM meta"),
     "a table less": edited("DROP TABLE circular"),
-    "an index less": edited("DROP INDEX sequences_digest"),
+    "an index less": edited("DROP INDEX aliases_sequence"),
     "a batch less": edited("DELETE FROM batches"),
     "another batch": edited("UPDATE batches SET id = 7"),
     "a table that is a query": edited(
@@ -1541,7 +1567,7 @@ def test_a_release_with_a_query_without_end_is_refused_in_time(
 
 
 def test_a_database_of_a_newer_version_is_said_to_be_one(site: Site, root: Path, cli: Cli) -> None:
-    remake(site.path, "r1", edited("PRAGMA user_version = 2"))
+    remake(site.path, "r1", edited(f"PRAGMA user_version = {schema.VERSION + 1}"))
     refused(cli("pull", site.address, "r1"), root, "newer", codes=(9, 10))
 
 
@@ -1729,7 +1755,7 @@ def test_a_server_that_asks_for_time_until_then_gets_it(mirror: Site) -> None:
         ("0", 0), ("17", 17), ("60", 60), ("100000000000", 60), ("-5", 0), ("soon", 0), ("1.5", 0),
         ("", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0), ("Fri, 31 Dec 9999 23:59:59 GMT", 60),
         ("Thu, 01 Jan 1970 00:00:00", 0), ("\xb2", 0), ("9" * 4000, 60),
-        ("Fri, 99 Foo 99999 99:99:99 +9999", 0),
+        ("Fri, 99 Foo 99999 99:99:99 +9999", 0), (f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", 0),
     ],
 )  # fmt: skip
 def test_how_long_a_server_may_ask_for(mirror: Site, value: str, expected: float) -> None:
@@ -1810,6 +1836,14 @@ def test_every_file_that_breaks_off_goes_on_where_it_was(
     assert report["bytes_fetched"] == size_of(mirror.path, "r1")
 
 
+def test_what_breaks_off_each_time_says_so_once(mirror: Site, root: Path, cli: Cli) -> None:
+    server_of(mirror).fault = times(100, cut_at(100), "releases.json")
+    size = mirror.file("releases.json").stat().st_size
+    done = cli("pull", mirror.address)
+    refused(done, root)
+    assert done.err.endswith(f"/releases.json: 100 bytes read, {size - 100} more expected\n")
+
+
 @pytest.mark.parametrize("k", [1, 1_500_000])
 def test_a_connection_that_is_reset_loses_little(
     large: Site, root: Path, cli: Cli, templates: dict[str, Path], k: int
@@ -1847,21 +1881,22 @@ def test_a_server_that_gives_next_to_nothing_is_given_up(
     is_complete(root, "r1", templates["small"])
 
 
+@pytest.mark.parametrize("cuts", [(50_000, 100_000), (10_000, 170_000, 90_000)])
 def test_a_server_without_ranges_that_never_gets_further_is_given_up(
-    publish: Callable[[str, Path], Site], templates: dict[str, Path], root: Path, cli: Cli
+    mirror: Site, root: Path, cli: Cli, cuts: tuple[int, ...]
 ) -> None:
-    site = publish("http", templates["small"])
-    server_of(site).knows_ranges = False
-    path = site.one("r1", "aliases.sqlite3")
-    lengths = iter([50_000, 100_000] * 100)  # now less, now more, and never all
+    server_of(mirror).knows_ranges = False
+    path = mirror.one("r1", "aliases.sqlite3")
+    assert max(cuts) < mirror.files("r1")[path]
+    lengths = iter(cuts * 100)  # now less, now more, and never all
 
     def fault(answer: Answer) -> None:
         if answer.path.endswith(path):
             answer.cut = next(lengths, None)
 
-    server_of(site).fault = fault
-    refused(cli("pull", site.address, "r1"), root, path)
-    assert site.asked.count(path) < 50
+    server_of(mirror).fault = fault
+    refused(cli("pull", mirror.address, "r1"), root, path)
+    assert mirror.asked.count(path) < 50
 
 
 @pytest.mark.parametrize("k", [1, 5_000, 70_000])
@@ -1883,6 +1918,15 @@ def headers(**values: str) -> Callable[[Answer], None]:
         answer.headers |= {name.replace("_", "-"): value for name, value in values.items()}
 
     return change
+
+
+@pytest.mark.parametrize("value", ["\xb2", "9" * 5000, "-1", ""])
+def test_a_length_that_is_no_number_is_none(
+    mirror: Site, root: Path, cli: Cli, templates: dict[str, Path], value: str
+) -> None:
+    server_of(mirror).fault = headers(Content_Length=value, Connection="close")
+    assert cli("pull", mirror.address, "r1").code == 0
+    is_complete(root, "r1", templates["small"])
 
 
 def said_range(answer: Answer) -> None:
@@ -2103,6 +2147,25 @@ def test_bodies_without_end_are_not_read_to_the_end(
     assert answers[0].sent < 32 << 20
 
 
+def test_the_page_of_a_redirect_is_not_read_to_an_end_that_there_may_not_be(
+    mirror: Site, root: Path, cli: Cli, templates: dict[str, Path]
+) -> None:
+    copied(templates["small"], mirror.path / "elsewhere")
+    answers: list[Answer] = []
+
+    def fault(answer: Answer) -> None:
+        redirected("/elsewhere{}")(answer)
+        if answer.path == "/releases.json":
+            without_end(answer)
+            answers.append(answer)
+
+    server_of(mirror).fault = fault
+    assert cli("pull", mirror.address, "r1").code == 0
+    is_complete(root, "r1", templates["small"])
+    assert len(answers) == 1
+    assert answers[0].sent < 32 << 20
+
+
 # Slowness.
 
 
@@ -2225,6 +2288,65 @@ def test_wrong_answers_of_a_bucket_never_lead_to_wrong_bytes(
     is_complete(root, "r1", templates["small"])
 
 
+def in_chunks(answer: Answer) -> None:
+    answer.headers |= {"Transfer-Encoding": "chunked", "Content-Length": ""}
+    answer.body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(answer.body), answer.body)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        in_chunks,
+        headers(Last_Modified="garbage"),
+        headers(Last_Modified="9" * 23),
+        headers(Content_Length="abc", Connection="close"),
+        headers(x_amz_mp_parts_count="garbage"),
+        redirected("http://127.0.0.1:1{}", 301),
+        redirected("http://127.0.0.1:1{}", 307),
+        redirected("{}", 301),
+    ],
+)
+def test_answers_of_a_bucket_that_make_no_sense_are_one_clear_line(
+    plain: Site, root: Path, cli: Cli, answer: Callable[[Answer], None]
+) -> None:
+    server_of(plain).fault = answer
+    refused(cli("pull", plain.address, "r1"), root, "s3://mirror/")
+    done = cli("--root", plain.address, "get", "t:A.1")
+    assert done.code == 9, done
+    is_one_line(done, "s3://mirror/")
+
+
+@pytest.mark.parametrize("value", ["\xb2", "9" * 5000, "*"])
+def test_a_size_in_a_range_of_a_bucket_that_is_no_number_is_none(
+    plain: Site, cli: Cli, value: str
+) -> None:
+    def fault(answer: Answer) -> None:
+        said, slash, _ = answer.headers.get("Content-Range", "").partition("/")
+        answer.headers["Content-Range"] = said + slash + (value if slash else "")
+
+    server_of(plain).fault = fault
+    done = cli("--root", f"{plain.address}/r1", "get", "t:A.1")
+    assert (done.code, done.out, done.err) == (0, FIRST["A.1"] + "\n", "")
+
+
+@pytest.mark.parametrize("missing", ["Key", "Size"])
+def test_a_list_of_a_bucket_that_lacks_something_is_an_error(plain: Site, missing: str) -> None:
+    right = {"Key": "a", "Size": "7"}
+
+    def fault(answer: Answer) -> None:
+        said = "".join(f"<{name}>{right[name]}</{name}>" for name in right if name != missing)
+        text = f"<ListBucketResult><Contents>{said}</Contents></ListBucketResult>"
+        answer.status, answer.headers, answer.body = 200, {}, text.encode()
+
+    server_of(plain).fault = fault
+    with closing(open_bucket(plain.address)) as found:
+        with pytest.raises(SourceError, match=f"{plain.address}: .* {missing}"):
+            list(found.sizes())
+        right["Other"] = "x"
+        missing = "Other"
+        assert list(found.sizes()) == [("a", 7)]
+
+
 @pytest.mark.parametrize("ending", ["releases.json", ".fa.bgz"])
 def test_a_bucket_that_drips_is_given_up_in_time(
     plain: Site, root: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, ending: str
@@ -2267,29 +2389,7 @@ def test_a_list_in_a_bucket_without_end_is_not_read_to_the_end(
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of 127.0.0.1, signed by itself; its key is in the same file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a server")])
-    now = datetime.now(timezone.utc)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    return path
+    return certificate_in(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
@@ -2342,6 +2442,25 @@ def test_a_server_that_denies_what_it_has_not(
     done = cli("pull", mirror.address, "r1")
     assert (done.code, done.err) == (0, "")
     is_complete(root, "r1", templates["small"])
+
+
+def test_a_public_bucket_whose_objects_nobody_may_list(
+    plain: Site, root: Path, cli: Cli, templates: dict[str, Path]
+) -> None:
+    """Amazon says AccessDenied of an object that is not there."""
+
+    def fault(answer: Answer) -> None:
+        if answer.status == 404:
+            answer.status, answer.body = 403, b"<Error><Code>AccessDenied</Code></Error>"
+
+    server_of(plain).fault = fault
+    done = cli("pull", plain.address, "r1")
+    assert (done.code, done.err) == (0, "")
+    is_complete(root, "r1", templates["small"])
+    for address in (plain.address, f"{plain.address}/r1"):
+        done = cli("--root", address, "get", "t:A.1")
+        assert (done.code, done.err) == (0, "")
+    refused(cli("pull", f"{plain.address}/nothing"), root / "none", "AccessDenied")
 
 
 SECRET = "s3cr-t"
@@ -2768,6 +2887,27 @@ def test_damage_here_is_found_before_anybody_sees_it_there(
     is_pushed(shelf, ["r1", "r2"], templates["small"], tmp_path)
 
 
+def test_a_file_here_that_is_cut_or_longer_or_gone_is_damage_at_once(
+    shelf: Shelf, own: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulling, "DELAYS", (20.0,))  # what is cut here stays so
+    (path,) = (own / "r1").rglob("*.fa.bgz")
+    path.parent.chmod(0o755)
+    right = path.read_bytes()
+    began = time.monotonic()
+    for wrong in (right[:-1], right + b"x", b"", None):
+        path.unlink()
+        if wrong is not None:
+            path.write_bytes(wrong)
+        done = cli("push", shelf.address, "r1")
+        assert done.code == 6, done
+        is_one_line(done, path.relative_to(own).as_posix(), "seqarchive verify")
+        assert not (shelf.path / "r1" / "manifest.json").exists()
+        path.write_bytes(right)
+    assert time.monotonic() - began < 15
+    assert cli("push", shelf.address, "r1").code == 0
+
+
 def test_a_manifest_that_was_changed_here_is_not_published(
     shelf: Shelf, own: Path, cli: Cli
 ) -> None:
@@ -2847,6 +2987,15 @@ def test_a_list_there_that_cannot_be_read_is_not_replaced(
 
     texts = {what: OTHER_TEXTS[what] for what in ("empty", "html", "deep")}
     each({**texts, "newer": json.dumps(newer).encode()}, check)
+
+
+def test_the_scheme_of_a_bucket_may_be_in_capitals(
+    own: Path, cli: Cli, bucket: Bucket, tmp_path: Path
+) -> None:
+    address = bucket.url("capitals")
+    done = cli("push", address.replace("s3:", "S3:"), "r1")
+    assert (done.code, done.err) == (0, "")
+    succeed(tmp_path / "back", "pull", address, "r1")
 
 
 def test_a_bucket_of_ones_own(own: Path, cli: Cli, bucket: Bucket, tmp_path: Path) -> None:

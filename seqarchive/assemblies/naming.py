@@ -9,11 +9,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..batches import AliasRow, Batch, OnConflict
+from ..batches import Batch
 from ..database import Database, Location
 from ..errors import BadInput, NotFound
 from ..identifiers import Alias, DigestKey, digest_text
 from ..instances import Instance
+from ..new_aliases import AliasRow, OnConflict
 from ..seqcol.digests import Member, canonical_json, digests_of, level2
 from ..writing import Writing
 from .assembly import Assembly, AssemblySequence
@@ -151,7 +152,7 @@ def add_assembly_names(
             for one, about in zip(found, report.assemblies, strict=True)
             if about.is_named and not one.is_incomplete
         )
-        counts = batch.aliases
+        counts = batch.aliases.counts
         report.aliases_added, report.aliases_known = counts.added, counts.known
         report.aliases_moved, report.aliases_kept = counts.moved, counts.kept
         report.conflicts = counts.conflicts
@@ -337,7 +338,7 @@ def _said_of(refused: Sequence[tuple[Assembly, _Refusal]]) -> str:
 
 
 def _give(batch: Batch, found: _Found, report: AssemblyReport, on_conflict: OnConflict) -> None:
-    counts = batch.aliases
+    counts = batch.aliases.counts
     before = counts.added, counts.known, counts.moved, counts.kept
     ids: dict[str, int] = {}
     rows = []
@@ -349,7 +350,7 @@ def _give(batch: Batch, found: _Found, report: AssemblyReport, on_conflict: OnCo
                 AliasRow(alias, ids[namespace], location.id, found.assembly.source, sequence.line)
             )
     for at in range(0, len(rows), _ROWS):
-        batch.add_aliases(rows[at : at + _ROWS], on_conflict)
+        batch.aliases.add(rows[at : at + _ROWS], on_conflict)
     report.is_named = True
     after = counts.added, counts.known, counts.moved, counts.kept
     report.aliases_added, report.aliases_known, report.aliases_moved, report.aliases_kept = (
@@ -370,20 +371,20 @@ def _record(batch: Batch, found: _Found, report: AssemblyReport) -> bool:
     ]
     digests = digests_of(members)
     report.collection = digests.digest
-    if not named or batch.collection_id(digests.digest) is not None:
+    if not named or batch.sources.collection_id(digests.digest) is not None:
         return False
-    source_id = batch.new_source_id()
-    batch.add_records(
+    source_id = batch.sources.new_id()
+    batch.sources.add_records(
         (source_id, n, location.id, name) for n, (name, location) in enumerate(named, 1)
     )
     text = canonical_json(level2(members))
-    collection_id = batch.add_collection(
+    collection_id = batch.sources.add_collection(
         digests,
         n_members=len(members),
         n_residues=sum(member.length for member in members),
         source_id=source_id,
     )
-    batch.add_source(
+    batch.sources.add(
         f"assembly {found.assembly.name}",
         size_bytes=len(text),
         sha256=hashlib.sha256(text).digest(),

@@ -63,7 +63,12 @@ _VERBS = {
     "export-rgstore": "export_rgstore",
     "import-rgstore": "import_rgstore",
     "verify-rgstore": "verify_rgstore",
+    "genome": "genome",
+    "getseq": "getseq",
     "serve": "serve",
+    "admin": "admin",
+    "store": "store",
+    "track": "track",
     "export-seqrepo": "export_seqrepo",
     "import-seqrepo": "import_seqrepo",
     "verify": "verify",
@@ -130,7 +135,10 @@ class Settings:
 
 def _default_root() -> Path:
     data = os.environ.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "seqarchive"
+    try:
+        return (Path(data) if data else Path.home() / ".local" / "share") / "seqarchive"
+    except RuntimeError:
+        raise click.UsageError("you have no home directory; say --root") from None
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -149,6 +157,17 @@ _COMMON = (
     click.option("-v", "--verbose", count=True, help="Say more; show tracebacks."),
     click.option("-q", "--quiet", is_flag=True, help="No progress, no warnings."),
 )
+
+
+def with_options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Several options as one, in their order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def common_options(function: F) -> F:
@@ -172,9 +191,7 @@ def common_options(function: F) -> F:
         settings.quiet = quiet or settings.quiet
         return function(settings, *args, **options)
 
-    for option in reversed(_COMMON):
-        merged = option(merged)
-    return merged  # type: ignore[return-value]
+    return with_options(*_COMMON)(merged)  # type: ignore[return-value]
 
 
 def command(
@@ -474,7 +491,9 @@ def _one_line(message: str) -> str:
 _ADVICE = {
     errno.ENOSPC: "the disk is full; make room and try again",
     errno.EDQUOT: "the disk quota is used up; make room and try again",
-    errno.EROFS: "the medium is read-only",
+    errno.EROFS: "the medium is read-only; name another root, or mount it writable",
+    errno.EACCES: "Permission denied; ask its owner for the right to it",
+    errno.EPERM: "Operation not permitted; ask its owner to do it",
     errno.EIO: "the disk reports an input/output error; check it before anything else",
     errno.EMFILE: "too many open files; raise `ulimit -n`",
 }
@@ -487,7 +506,7 @@ def _explained(error: BaseException) -> tuple[str, int]:
     if isinstance(error, sqlite3.Error):
         text = str(error)
         if "full" in text:
-            return f"{_ADVICE[errno.ENOSPC]} ({text}); nothing was changed", 1
+            return f"{_ADVICE[errno.ENOSPC]} ({text}); nothing was committed", 1
         if "readonly" in text or "read-only" in text:
             return f"the database cannot be written ({text})", 8
         damaged = "malformed" in text or "not a database" in text

@@ -15,7 +15,7 @@ from ..assemblies.naming import (
     add_assembly_names,
 )
 from ..assemblies.reports import Unnamed, read_file, read_sizes_file
-from ..batches import OnConflict
+from ..new_aliases import OnConflict
 from . import Settings, command, counted, on_conflict_option, print_json, warn
 
 #: Lines of a kind that are printed; ``--json`` has all.

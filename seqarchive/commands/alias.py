@@ -7,16 +7,18 @@ from collections.abc import Sequence
 import click
 
 from ..alias_tables import import_aliases, retire_aliases
-from ..batches import OnConflict
 from ..database import Meaning
 from ..errors import BadName
 from ..identifiers import Alias, digest_text, parse_alias
 from ..namespaces import COMPUTED
+from ..new_aliases import OnConflict
 from . import Settings, at_option, command, counted, group, on_conflict_option, print_json
+from .genome import get, remove_alias, set_alias
 
 command_ = group(
     "alias",
-    "Add, list and retire single names; import-aliases takes a table.",
+    "Add, list and retire single names of sequences; import-aliases takes a table. Get, set and "
+    "remove those of genomes.",
     "seqarchive alias history refseq:NM_1.2",
 )
 
@@ -110,3 +112,7 @@ def _alias(text: str) -> Alias:
     if alias.namespace in COMPUTED:
         raise BadName(f"{alias.namespace} names are computed and cannot be set ({text})")
     return alias
+
+
+for _verb in (get, set_alias, remove_alias):  # as `genome alias` has them
+    command_.add_command(_verb)

@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from ..batches import OnConflict
-from ..errors import BadInput, BadName
-from ..identifiers import Digest, parse_alias, parse_digest
+from ..identifiers import parse_alias
+from ..new_aliases import OnConflict
 from ..reader import ArchiveReader
-from ..seqcol.comparing import Level2, compare, in_words, parse_level2
-from ..seqcol.digests import CollectionHasher, Member, digests_of, level2
+from ..seqcol.comparing import Level2, compare, in_words, members_in, parse_level2
+from ..seqcol.digests import CollectionHasher, digests_of, level2
 from ..seqcol.naming import name_collections
 from ..seqcol.of_files import members_of_file
 from . import (
@@ -169,12 +168,22 @@ def compare_(settings: Settings, first: str, second: str) -> None:
     A and B are collections in the archive (digests or names), files of sequences, or files of JSON
     with a collection at level 2.
     """
-    (a, digest_a), (b, digest_b) = (_collection(settings, text) for text in (first, second))
+    a, b = (_collection(settings, text) for text in (first, second))
+    print_comparison(settings, (first, *a), (second, *b))
+
+
+#: What somebody calls a collection, its attributes at level 2, and its digest.
+Compared = tuple[str, Level2, str]
+
+
+def print_comparison(settings: Settings, first: Compared, second: Compared) -> None:
+    """What two collections have in common, in words or as the standard has it."""
+    (name_a, a, digest_a), (name_b, b, digest_b) = first, second
     if settings.json:
         print_json(compare(a, b, digest_a=digest_a, digest_b=digest_b))
         return
-    print_line(f"A {digest_a}  {first}")
-    print_line(f"B {digest_b}  {second}")
+    print_line(f"A {digest_a}  {name_a}")
+    print_line(f"B {digest_b}  {name_b}")
     for line in in_words(a, b):
         print_line(line)
 
@@ -189,22 +198,9 @@ def _collection(settings: Settings, text: str) -> tuple[Level2, str]:
         is_json = file.read(64).lstrip()[:1] == b"{"
     if is_json:
         found = parse_level2(path.read_bytes(), text)
-        columns = (found["names"], found["lengths"], found["sequences"])
-        members = [
-            Member(name, length, _bare(sequence, text))
-            for name, length, sequence in zip(*columns, strict=True)
-        ]
-        return found, digests_of(members).digest
+        return found, digests_of(members_in(found, text)).digest
     members = list(members_of_file(text))
     return level2(members), digests_of(members).digest
-
-
-def _bare(sequence: str, source: str) -> Digest:
-    """The digest in ``SQ.`` and a digest."""
-    try:
-        return parse_digest(sequence)
-    except BadName as error:
-        raise BadInput(error.message, file=source) from None
 
 
 def _archived(archive: ArchiveReader, text: str) -> tuple[Level2, str]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import click
 
-from ..batches import OnConflict
 from ..errors import NotFound
+from ..new_aliases import OnConflict
 from ..online import ensembl, entrez
 from ..online.fetch_loading import FetchOptions, FetchReport, fetch_load
 from . import (

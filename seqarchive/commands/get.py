@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import click
 
-from ..errors import BadInput, BadInterval, NotFound
+from ..beds import read_bed
+from ..errors import BadInterval, NotFound
 from ..exporting import WIDTH, write_fasta
 from ..identifiers import check_interval
 from ..reader import ArchiveReader
@@ -96,24 +97,13 @@ def _bed(
 ) -> Iterator[_Wanted]:
     if name is None:
         return
-    for n, line in enumerate(lines_of(name), 1):
-        if not line.strip() or line.startswith(("#", "track", "browser")):
-            continue
-        fields = line.rstrip("\r\n").split("\t")
-        if len(fields) < 3:
-            fields = line.split()
-        try:
-            chromosome, start, end = fields[0], int(fields[1]), int(fields[2])
-        except (IndexError, ValueError):
-            raise BadInput("not a BED line (name, start, end)", file=name, line=n) from None
-        identifier = prefix + chromosome
+    for one in read_bed(lines_of(name), name):
+        identifier = prefix + one.chromosome
         if identifier not in archive:
-            raise NotFound(f"{name}, line {n}: {identifier!r} is not in the archive")
-        label = f"{fields[3]}::" if len(fields) > 3 and fields[3] not in ("", ".") else ""
-        minus = len(fields) > 5 and fields[5] == "-"
-        yield _Wanted(
-            f"{label}{identifier}:{start}-{end}", identifier, start, end, minus != reverse
-        )
+            raise NotFound(f"{name}, line {one.line}: {identifier!r} is not in the archive")
+        label = f"{one.name}::" if one.name else ""
+        where = f"{label}{identifier}:{one.start}-{one.end}"
+        yield _Wanted(where, identifier, one.start, one.end, one.is_minus != reverse)
 
 
 def _checked(archive: ArchiveReader | Readers, wanted: _Wanted, *, clamp: bool) -> _Wanted:

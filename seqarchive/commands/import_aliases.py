@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ..alias_tables import import_aliases, read_aliases
-from ..batches import OnConflict
+from ..new_aliases import OnConflict
 from . import Settings, command, lines_of, on_conflict_option, print_json, warn
 
 

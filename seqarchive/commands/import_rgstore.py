@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import click
 
-from ..batches import OnConflict
+from ..new_aliases import OnConflict
 from ..rgstore.importing import StoreImportReport, import_rgstore
 from ..rgstore.reading import RefgetStore
 from . import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..batches import OnConflict
+from ..new_aliases import OnConflict
 from ..seqrepo.adopting import import_seqrepo
 from . import Settings, command, counted, on_conflict_option, print_json, progress_bar, warn
 

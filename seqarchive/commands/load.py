@@ -11,11 +11,11 @@ from pathlib import Path
 import click
 
 from .. import namespaces
-from ..batches import OnConflict
 from ..bgzf import Compression
 from ..deflines import Naming, read_alias_table
 from ..identifiers import parse_alias
 from ..loading import LoadOptions, LoadReport, load
+from ..new_aliases import OnConflict
 from ..packing import SHARD_BYTES
 from . import (
     Settings,
@@ -106,6 +106,12 @@ def _pattern(text: str) -> re.Pattern[str]:
     help="Size at which a shard file closes; 95M fits hosts that limit a file.",
 )
 @click.option("--threads", type=click.IntRange(0), help="Worker processes [one a core].")
+@click.option(
+    "--scheduler",
+    metavar="ADDRESS",
+    help="tcp://HOST:PORT of a Dask scheduler whose workers read the files instead; they must see "
+    "files and archive under the same names.",
+)
 @click.option("--dry-run", is_flag=True, help="Report what would happen; write nothing.")
 @click.argument("files", nargs=-1, required=True)
 def command_(
@@ -121,6 +127,7 @@ def command_(
     compression: str,
     shard_size: int,
     threads: int | None,
+    scheduler: str | None,
     dry_run: bool,
     files: Sequence[str],
 ) -> None:
@@ -141,12 +148,13 @@ def command_(
         OnConflict(on_conflict),
         skip_errors=on_error == "skip",
         keep_mask=keep_mask,
-        collection=None if collection is None else parse_alias(collection),
+        collections=() if collection is None else (parse_alias(collection),),
         circular=frozenset(circular),
         dry_run=dry_run,
         threads=(os.cpu_count() or 1) if threads is None else threads,
         compression=Compression(compression),
         shard_bytes=shard_size,
+        scheduler=scheduler,
     )
     sizes = [Path(name).stat().st_size for name in files if Path(name).is_file()]
     total = sum(sizes) if len(sizes) == len(files) else None

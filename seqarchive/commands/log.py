@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from . import Settings, command, print_json
+from ..errors import Corrupt
+from . import Settings, command, counted, print_json
 from .alias import print_history
 
 
@@ -30,6 +33,9 @@ def command_(settings: Settings, alias: str | None) -> None:
                 + (f" of batch {batch['reverts']}" if batch["reverts"] else "")
                 + f"  by {batch['user']}@{batch['host']}, seqarchive {batch['version']}"
             )
+            if batch["kind"].startswith("track "):
+                click.echo(f"    {_of_track(batch['batch'], archive.report_of(batch['batch']))}")
+                continue
             click.echo(
                 f"    {batch['n_records']:,} records: {batch['n_sequences']:,} sequences and "
                 f"{batch['n_aliases']:,} aliases added, {batch['n_aliases_moved']:,} moved, "
@@ -39,3 +45,16 @@ def command_(settings: Settings, alias: str | None) -> None:
                 click.echo(
                     f"    {source['name']}  {source['bytes']:,} bytes  sha256 {source['sha256']}"
                 )
+
+
+def _of_track(batch: int, report: dict[str, Any]) -> str:
+    try:
+        if "deleted" in report:
+            return f"deleted {', '.join(report['deleted'])}"
+        text = f"{report['id']}  {report['name']}  {report['track']}"
+        dropped = len(report.get("dropped", ()))
+    except (KeyError, TypeError):  # of an archive that somebody else made
+        raise Corrupt(f"the report of batch {batch} is not one of a track") from None
+    return text + (
+        f"; {counted(dropped, 'computed track')} dropped to make room" if dropped else ""
+    )

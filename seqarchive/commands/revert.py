@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ..batches import OnConflict
+from ..new_aliases import OnConflict
 from ..reverting import revert
 from . import Settings, command, counted, on_conflict_option, print_json, warn
 
@@ -34,7 +34,7 @@ def command_(settings: Settings, on_conflict: str, dry_run: bool, batch: int) ->
     if report.sequences_unreferenced:
         click.echo(
             f"  {counted(report.sequences_unreferenced, 'sequence')} of batch {batch} "
-            f"({counted(report.residues_unreferenced, 'residue')}) have no name now; "
+            f"({counted(report.residues_unreferenced, 'residue')}) without a name now; "
             "`seqarchive repair --reclaim` drops what no snapshot holds"
         )
     for line in report.conflicts[:10]:

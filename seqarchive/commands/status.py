@@ -22,12 +22,15 @@ def command_(settings: Settings) -> None:
         return
     click.echo(f"{status['root']}, instance {status['instance']}")
     click.echo(f"  sequences  {status['sequences']:,} ({status['residues']:,} residues)")
+    namespaces = {name: count for name, count in status["namespaces"].items() if count}
     click.echo(
-        f"  aliases    {status['aliases']:,} in {counted(len(status['namespaces']), 'namespace')}, "
+        f"  aliases    {status['aliases']:,} in {counted(len(namespaces), 'namespace')}, "
         f"{status['ended_aliases']:,} former ones"
     )
-    for namespace, count in status["namespaces"].items():
+    for namespace, count in namespaces.items():
         click.echo(f"             {namespace}: {count:,}")
+    if status["collections"]:
+        click.echo(f"  collections {status['collections']:,}")
     click.echo(f"  digests    {', '.join(status['digests'])}")
     click.echo(f"  batches    {status['batches']:,}")
     click.echo(
@@ -35,6 +38,11 @@ def command_(settings: Settings) -> None:
         f"{megabytes(status['index_bytes'])} of indexes, "
         f"{megabytes(status['database_bytes'])} of database"
     )
+    if status["tracks"]:
+        click.echo(
+            f"  tracks     {megabytes(status['track_bytes'])} in "
+            f"{counted(status['tracks'], 'track')}"
+        )
     if not status["real_bytes_of_all"]:  # it is read where it is
         return
     click.echo(

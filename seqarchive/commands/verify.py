@@ -40,7 +40,7 @@ def _print(report: VerifyReport) -> None:
     how = "in full" if report.full else "quickly (--full hashes every residue)"
     verdict = (
         f"{counted(len(report.findings), 'finding')}; "
-        "`seqarchive repair` rebuilds what can be rebuilt"
+        "`seqarchive repair` mends what can be mended, `repair --from COPY` the rest"
         if report.findings
         else "no damage"
     )

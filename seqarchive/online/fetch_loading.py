@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from ..batches import OnConflict
 from ..database import Database
 from ..deflines import Naming
 from ..errors import NotFound, SeqArchiveError, SourceError
 from ..identifiers import Alias
 from ..instances import Instance
 from ..loading import LoadOptions, LoadReport, load
+from ..new_aliases import OnConflict
 from . import ensembl, entrez
 from .accessions import Accession, Service, parse
 from .answers import BadAnswer, found_in

@@ -24,7 +24,8 @@ import requests
 import urllib3
 
 from ..errors import BadName, SourceError
-from ..sources.base import CHUNK, Interrupted, in_time
+from ..sources.base import CHUNK, Interrupted, in_time, number_in
+from ..sources.sessions import Session
 from ..version import __version__
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _LONGEST_WISH = 1.0, 60.0, 300.0
 #: Spacing is a little wider than the rate says: what is sent in time may arrive closer together.
 _MARGIN = 1.1
 
-_ADDRESS = re.compile(r"[!-~]+@[!-~]+")
+_ADDRESS = re.compile(r"[!-?A-~]+@[!-~]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +147,7 @@ class PoliteSession:
         self._retries = retries
         self._secrets = [re.compile(re.escape(one), re.IGNORECASE) for one in secrets if one]
         self._clock = clock or Clock()
-        self._session = requests.Session()
+        self._session = Session()
         contact = f" (mailto:{email})" if email else ""
         self._session.headers.update(
             {
@@ -253,7 +254,7 @@ class PoliteSession:
 
     def _body(self, response: requests.Response, max_bytes: int) -> Iterator[bytes]:
         """The body, and an error at its end if there should be more."""
-        length = response.headers.get("Content-Length", "")
+        length = number_in(response.headers.get("Content-Length", ""))
         n_bytes = 0
         try:
             for chunk in in_time(response.raw.stream(CHUNK, decode_content=False), "the answer"):
@@ -264,8 +265,8 @@ class PoliteSession:
                 yield chunk
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Interrupted(f"the answer ended early ({_reason(error)})") from None
-        if length.isdecimal() and n_bytes != int(length):
-            raise Interrupted(f"the answer ended early ({n_bytes:,} of {int(length):,} bytes)")
+        if length is not None and n_bytes != length:
+            raise Interrupted(f"the answer ended early ({n_bytes:,} of {length:,} bytes)")
 
     def _said(self, status: int, reason: str, head: bytes) -> str:
         """A status and what came with it, on one line."""
@@ -288,7 +289,7 @@ def _require_an_end(headers: Mapping[str, str]) -> None:
     if headers.get("Content-Encoding", "identity") not in ("", "identity"):
         raise SourceError("it compresses what it should give as it is")
     is_chunked = "chunked" in headers.get("Transfer-Encoding", "").lower()
-    if not is_chunked and not headers.get("Content-Length", "").isdecimal():
+    if not is_chunked and number_in(headers.get("Content-Length", "")) is None:
         raise SourceError("its answer does not say where it ends")
 
 
@@ -316,11 +317,11 @@ def _seconds_until(text: str, now: str) -> float:
     """Seconds until an HTTP date, by the clock of the server that wrote it if it shows one."""
     try:
         then = parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     try:
         start = parsedate_to_datetime(now)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         start = datetime.now(timezone.utc)
     # A date without a zone is UTC (RFC 9110).
     return (_in_utc(then) - _in_utc(start)).total_seconds()

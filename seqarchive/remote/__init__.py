@@ -12,13 +12,21 @@ from ..sources import shown
 from ..sources.base import NotInstalled
 
 if TYPE_CHECKING:
+    from .cache import DiskCache
     from .reading import RemoteArchive
 
 
 def open_remote(
-    url: str, instance: str | None = None, *, at: int | str | None = None
+    url: str,
+    instance: str | None = None,
+    *,
+    at: int | str | None = None,
+    cache: DiskCache | None = None,
 ) -> RemoteArchive:
     """Open a published snapshot.
+
+    Args:
+        cache: As for ``RemoteArchive``.
 
     Raises:
         SourceError: It cannot be read, or what that needs is not installed.
@@ -31,4 +39,4 @@ def open_remote(
             f"{shown(url)}: to read in place, apsw is needed; install it with "
             "`pip install 'seqarchive[remote]'`, or `seqarchive pull` the snapshot"
         ) from None
-    return RemoteArchive(url, instance, at=at)
+    return RemoteArchive(url, instance, at=at, cache=cache)

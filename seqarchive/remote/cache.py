@@ -24,19 +24,23 @@ _ENTRY = re.compile(r"\.?[0-9a-f]{30}([0-9a-f]{32})?(\.\d+\.\d+)?\Z", re.ASCII)
 _EMPTIED_TO = 0.8
 
 
-def default_directory() -> Path:
-    """``$SEQARCHIVE_CACHE``, else ``seqarchive`` in the user's directory of caches."""
+def default_directory() -> Path | None:
+    """``$SEQARCHIVE_CACHE``, else ``seqarchive`` in the user's directory of caches; None for a user
+    without a home, as in a container."""
     chosen = os.environ.get("SEQARCHIVE_CACHE")
     if chosen:
         return Path(chosen)
     caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(caches) if caches else Path.home() / ".cache") / "seqarchive"
+    try:
+        return (Path(caches) if caches else Path.home() / ".cache") / "seqarchive"
+    except RuntimeError:
+        return None
 
 
 def default_bytes() -> int:
     """``$SEQARCHIVE_CACHE_BYTES``, else 1 GiB; 0 keeps nothing."""
     text = os.environ.get("SEQARCHIVE_CACHE_BYTES", "")
-    return int(text) if text.isascii() and text.isdigit() else _MAX_BYTES
+    return int(text[:19]) if text.isascii() and text.isdigit() else _MAX_BYTES
 
 
 class DiskCache:
@@ -48,11 +52,18 @@ class DiskCache:
     """
 
     def __init__(self, directory: Path | None = None, max_bytes: int | None = None) -> None:
-        self._directory = default_directory() if directory is None else directory
+        chosen = default_directory() if directory is None else directory
+        self._directory = Path(os.devnull) if chosen is None else chosen
         self._max_bytes = default_bytes() if max_bytes is None else max_bytes
+        if chosen is None:
+            self._max_bytes = 0
         self._lock = ForkLock()
         self._n_bytes: int | None = None  # as far as this process knows, and
         self._added = 0  # what it has added since it looked
+
+    def below(self, name: str) -> DiskCache:
+        """Another one in a directory of this one: neither makes room in the other."""
+        return DiskCache(self._directory / name, self._max_bytes)
 
     def _path(self, key: bytes) -> Path:
         name = key.hex()

@@ -215,7 +215,7 @@ class RemoteArchive(Archive):
             "instance": manifest.name,
             "batch": database.last_batch(),
             "archive_id": manifest.archive_id,
-            **database.counts(),
+            **database.all_counts(),
             "database_bytes": self._file.n_bytes,
             "apparent_bytes": manifest.n_bytes,
             "own_bytes": 0,

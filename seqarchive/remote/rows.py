@@ -6,6 +6,7 @@ value of each answer is looked at when it comes, as the column of the table that
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,10 +20,25 @@ _DIGEST_BYTES = {"md5": 16, "sha1": 20, "sha256": 32, "fai_sha256": 32, "gzi_sha
 
 #: Tables that queries join where they have a row, and columns that may be empty for a reason.
 _JOINED = frozenset({"stored_names", "adopted_sequences", "adopted_aliases", "batches", "sources"})
-_EMPTY = frozenset({("sequences", "shard_id"), ("sequences", "offset")})
+_EMPTY = frozenset(
+    {
+        ("sequences", "shard_id"),
+        ("sequences", "offset"),
+        ("tracks", "index_path"),
+        ("tracks", "index_bytes"),
+        ("tracks", "index_sha256"),
+        ("client_ids", "name"),
+        # Of logs: nothing holds any more.
+        ("collection_aliases", "collection_id"),
+        ("fhr", "document"),
+        ("client_meanings", "target"),
+        ("derivations", "uuid"),
+    }
+)
 
-#: Text of programs and of files, which may have any character.
-_FREE = frozenset({"report", "defline", "user", "host", "value"})
+#: Text of programs, of users and of files, which may have any character.
+_FREE = frozenset({"defline", "user", "host", "value"})
+_FREE_NAMES = frozenset({("sources", "name"), ("client_ids", "name")})
 
 Check = Callable[[Any], bool]
 
@@ -39,7 +55,7 @@ def _check(table: str, column: str, kind: type) -> Check:
     if column == "mask":
         return lambda value: type(value) is bytes or value is None
     is_right = _kind(table, column, kind)
-    if table in _JOINED or (table, column) in _EMPTY:
+    if (table in _JOINED and column != "report") or (table, column) in _EMPTY:
         return lambda value: value is None or is_right(value)
     return is_right
 
@@ -51,9 +67,21 @@ def _kind(table: str, column: str, kind: type) -> Check:
     if kind is int:
         least = -_MOST if column == "added" else 0
         return lambda value: type(value) is int and least <= value < _MOST
-    if column in _FREE:
+    if column in ("report", "document"):
+        return _is_object
+    if column in _FREE or (table, column) in _FREE_NAMES:
         return lambda value: type(value) is str
     return lambda value: type(value) is str and value.isprintable()
+
+
+def _is_object(value: Any) -> bool:
+    """Whether something is a JSON object that can be printed: not too deep, and of characters."""
+    try:
+        found = json.loads(value) if type(value) is str else None
+        json.dumps(found, indent=2, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError):
+        return False
+    return type(found) is dict
 
 
 _CHECKS = _checks()

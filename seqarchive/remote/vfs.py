@@ -15,7 +15,7 @@ from typing import Any, cast
 import apsw
 
 from ..errors import SourceError
-from ..forks import ForkLock
+from ..forks import ForkGate, ForkLock
 from .files import ChunkedFile
 from .rows import checks_of, require_right
 
@@ -24,7 +24,7 @@ _NAME = "seqarchive"
 #: Kibibytes of pages that a connection keeps.
 _CACHE_KIB = 8_000
 
-_files: dict[str, ChunkedFile] = {}
+_files: dict[str, tuple[ChunkedFile, ForkGate]] = {}
 _numbers = itertools.count()
 _lock = ForkLock()
 
@@ -32,11 +32,13 @@ _lock = ForkLock()
 class _OpenFile:
     """What apsw asks of an open file that never changes."""
 
-    def __init__(self, file: ChunkedFile) -> None:
+    def __init__(self, file: ChunkedFile, gate: ForkGate) -> None:
         self._file = file
+        self._gate = gate
 
     def xRead(self, amount: int, offset: int) -> bytes:
-        return self._file.read(offset, offset + amount)
+        with self._gate.outside():
+            return self._file.read(offset, offset + amount)
 
     def xFileSize(self) -> int:
         return self._file.n_bytes
@@ -76,7 +78,7 @@ class _Files(apsw.VFS):
         if path not in _files:
             raise apsw.CantOpenError("only published databases are read here")
         flags[1] = apsw.SQLITE_OPEN_READONLY
-        return _OpenFile(_files[path])
+        return _OpenFile(*_files[path])
 
     def xAccess(self, path: str, flags: int) -> bool:
         return False
@@ -90,13 +92,14 @@ _vfs: list[_Files] = []
 
 def connect(file: ChunkedFile) -> sqlite3.Connection:
     """Open a database that lies in a file. It is read, and nothing else."""
-    with _lock:
+    gate = ForkGate()
+    with gate, _lock:
         if not _vfs:
             _vfs.append(_Files())
         name = f"/{next(_numbers)}"
-        _files[name] = file
+        _files[name] = file, gate
     try:
-        with _as_sqlite3():
+        with gate, _as_sqlite3():
             connection = apsw.Connection(name, flags=apsw.SQLITE_OPEN_READONLY, vfs=_NAME)
             connection.execute("PRAGMA temp_store = MEMORY")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -104,7 +107,7 @@ def connect(file: ChunkedFile) -> sqlite3.Connection:
         with _lock:
             del _files[name]
     # No subclass: what is used of it is below, and nothing else may be.
-    return cast(sqlite3.Connection, _Connection(connection))
+    return cast(sqlite3.Connection, _Connection(connection, gate))
 
 
 class DamagedDatabase(SourceError, sqlite3.DatabaseError):
@@ -123,14 +126,15 @@ def _as_sqlite3() -> Iterator[None]:
 class _Connection:
     """What look-ups use of ``sqlite3.Connection``."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, gate: ForkGate) -> None:
         self._connection = connection
+        self._gate = gate
 
     def execute(
         self, statement: str, parameters: Sequence[Any] | Mapping[str, Any] = ()
     ) -> _Cursor:
-        with _as_sqlite3():
-            return _Cursor(self._connection.execute(statement, parameters))
+        with self._gate, _as_sqlite3():
+            return _Cursor(self._connection.execute(statement, parameters), self._gate)
 
     def cursor(self) -> _Connection:
         return self
@@ -140,14 +144,16 @@ class _Connection:
         return bool(self._connection.in_transaction)
 
     def close(self) -> None:
-        self._connection.close()
+        with self._gate:
+            self._connection.close()
 
 
 class _Cursor:
     """What look-ups use of ``sqlite3.Cursor``; with an eye on what comes."""
 
-    def __init__(self, cursor: apsw.Cursor) -> None:
+    def __init__(self, cursor: apsw.Cursor, gate: ForkGate) -> None:
         self._cursor = cursor
+        self._gate = gate
         try:
             self._columns = cursor.description_full
         except apsw.ExecutionCompleteError:  # no rows
@@ -155,13 +161,11 @@ class _Cursor:
         self._checks = checks_of(self._columns)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        with _as_sqlite3():
-            for row in self._cursor:
-                require_right(row, self._checks, self._columns)
-                yield row
+        while (row := self.fetchone()) is not None:
+            yield row
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        with _as_sqlite3():
+        with self._gate, _as_sqlite3():
             row = self._cursor.fetchone()
         if row is not None:
             require_right(row, self._checks, self._columns)

@@ -9,7 +9,14 @@ from ..errors import Corrupt, NotFound
 from ..identifiers import Alias, Digest
 from ..seqcol.archived import NamedRecord
 from ..seqcol.digests import CollectionDigests, CollectionHasher, Member, level2
-from .parsing import CollectionRow, Row, parse_collection_row, parse_header, parse_row
+from .parsing import (
+    ATTRIBUTE_COLUMNS,
+    CollectionRow,
+    Row,
+    parse_collection_row,
+    parse_header,
+    parse_row,
+)
 from .tables import Table
 
 R = TypeVar("R")
@@ -18,8 +25,11 @@ R = TypeVar("R")
 class Store(Protocol):
     """What collections need of the store that they are in."""
 
-    def collection_table(self, digest: str) -> Table:
+    def collection_table(self, digest: str, name: str | None = None) -> Table:
         """The list of a collection."""
+
+    def keep_table(self, name: str, table: Table) -> None:
+        """Keep a list that was checked."""
 
     def loaded(self, collection: StoreCollection) -> None:
         """Note that the list of a collection was read."""
@@ -185,8 +195,21 @@ class StoreCollection:
             self._store.loaded(self)
         return table
 
+    @property
+    def kept_as(self) -> str | None:
+        """By what its list is kept: a row of the index that has all digests is always of the same
+        list, as far as anybody is told of it. None if the row has not."""
+        attributes = self._row.attributes
+        if len(attributes) != len(ATTRIBUTE_COLUMNS):
+            return None
+        return " ".join([self.digest, *attributes.values()])
+
+    def fetch_list(self) -> int:
+        """Have its list on the disk. Returns the bytes that it has."""
+        return len(self._list().data)
+
     def _load(self) -> Table:
-        table = self._store.collection_table(self.digest)
+        table = self._store.collection_table(self.digest, self.kept_as)
         found = checked(table, self.digest)
         level1 = found.digests.level1()
         for attribute, digest in self._row.attributes.items():
@@ -197,6 +220,8 @@ class StoreCollection:
                 f"{self._row.n_members:,}; run `seqarchive verify-rgstore`"
             )
         self._level1, self._n_residues = level1, found.n_residues
+        if self.kept_as is not None:
+            self._store.keep_table(self.kept_as, table)
         return table
 
     def rows(self) -> Iterator[Row]:

@@ -21,7 +21,7 @@ from queue import SimpleQueue
 from typing import IO, Any
 
 from .. import durable
-from ..database import Database
+from ..database import Database, require_readable
 from ..errors import BadInput, Conflict
 from ..identifiers import digest_bytes, digest_text
 from ..instances import Instance
@@ -60,6 +60,9 @@ Progress = Callable[[int], None]
 _SOME, _RESIDUES, _WAITING = 200, 4 << 20, 6
 
 _PROCESSES = 2
+
+#: Directories of few files.
+_SMALL = ("aliases", "fhr")
 
 #: Fewer residues are not worth processes.
 _MUCH = 8 << 20
@@ -123,7 +126,7 @@ def export_rgstore(
         DigestMismatch, Corrupt: Residues of the archive are damaged. SourceError: The bucket.
     """
     started = time.monotonic()
-    instance.require()
+    require_readable(instance)
     with ExitStack() as stack:
         place: Place
         if isinstance(destination, str) and is_remote(destination):
@@ -389,7 +392,9 @@ class _Export:
         known = self._database.connection.execute
         for one in collection.records():
             letters, md5 = known(
-                "SELECT letters, md5 FROM sequences WHERE digest = ?", (digest_bytes(one.digest),)
+                "SELECT s.letters, s.md5 FROM by_digest k JOIN sequences s ON s.id = k.id"
+                " WHERE k.digest = ?",
+                (digest_bytes(one.digest),),
             ).fetchone()
             yield self._row(one.defline, one.length, letters, one.digest, md5)
 
@@ -457,16 +462,19 @@ class _Export:
         self, kind: str, namespace: str, rows: Iterable[tuple[str, str]], sha256: Any
     ) -> bool:
         """Write the aliases of one namespace. Returns whether there are any."""
-        text = "".join(
-            f"{alias}\t{digest}\n" for alias, digest in rows if self._is_alias(namespace, alias)
-        ).encode("utf-8")
-        if text:
+        unfinished = self._temporary / "unfinished"
+        n_rows = 0
+        with open(unfinished, "wb") as file:
+            for alias, digest in rows:
+                if self._is_alias(namespace, alias):
+                    _put(file, sha256, f"{alias}\t{digest}\n".encode())
+                    n_rows += 1
+        if n_rows:
             path = aliases_path(kind, namespace)
-            self._publish(path, text)
+            self._finish((unfinished, path))
             self._said.add(path)
-            sha256.update(text)
-            self._report.aliases += text.count(b"\n")
-        return bool(text)
+            self._report.aliases += n_rows
+        return bool(n_rows)
 
     def _write_fhr(self) -> str | None:
         """Write what is said of collections. Returns the digest of the files."""
@@ -517,9 +525,9 @@ class _Export:
         """Remove files of aliases and FHR that hold no more and, if asked, all that no index names;
         after the manifest, which no longer needs them."""
         lists = {collection_path(one.digest) for one in self._collections}
-        for path in list(self._place.paths()):
+        for path in self._place.paths(*(() if prune else _SMALL)):
             kind, _, name = path.partition("/")
-            if kind in ("aliases", "fhr"):
+            if kind in _SMALL:
                 if path not in self._said:
                     self._place.remove(path)
             elif prune and (

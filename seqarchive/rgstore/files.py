@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from ..errors import Corrupt, SourceError
 from ..forks import ForkLock
 from ..remote.cache import DiskCache
-from ..sources.base import NoRanges, Source, gathered, persistently
+from ..sources.base import DELAYS, NoRanges, Source, gathered, persistently
 from ..sources.directory import DirectorySource
 
 #: Files of payloads that are kept open.
@@ -31,8 +31,14 @@ _MOST = 1 << 30
 _KEPT_PART = 1 << 20
 
 
+#: An index: read, or mapped.
+Data = bytes | mmap.mmap
+
+
 class LocalFiles:
     """A store in a directory."""
+
+    is_remote = False
 
     def __init__(self, source: DirectorySource) -> None:
         self.source = source
@@ -44,6 +50,10 @@ class LocalFiles:
         """A small file, as it is now."""
         self._require_inside(path)
         return self.source.read(path, max_bytes)
+
+    def glance(self, path: str, max_bytes: int) -> bytes:
+        """The same."""
+        return self.small(path, max_bytes)
 
     def _require_inside(self, path: str) -> None:
         """Raise if a directory on the way is a link that leads out of the store."""
@@ -142,6 +152,13 @@ class LocalFiles:
     def keep(self, _name: str, _payload: bytes) -> None:
         """Nothing: it is here."""
 
+    def recalled(self, _name: str) -> bytes | None:
+        """None: it is here."""
+        return None
+
+    def remember(self, _name: str, _data: Data) -> None:
+        """Nothing: it is here."""
+
     @contextmanager
     def stream(self, path: str) -> Iterator[Iterator[bytes]]:
         """A file from its beginning to its end."""
@@ -171,14 +188,24 @@ class LocalFiles:
 class RemoteFiles:
     """A store on a web server or in a bucket. What was checked is kept on disk."""
 
-    def __init__(self, source: Source, cache: DiskCache) -> None:
+    is_remote = True
+
+    def __init__(
+        self, source: Source, cache: DiskCache, delays: tuple[float, ...] = DELAYS
+    ) -> None:
         self.source = source
         self._cache = cache
+        self._delays = delays
+        self._names = cache.below("names")  # residues do not drive them out
         self._knows_ranges = True
 
     def small(self, path: str, max_bytes: int) -> bytes:
         """A small file, as it is now."""
-        return persistently(lambda: self.source.read(path, max_bytes))
+        return persistently(lambda: self.source.read(path, max_bytes), self._delays)
+
+    def glance(self, path: str, max_bytes: int) -> bytes:
+        """The same by one attempt: whoever asks comes again."""
+        return self.source.read(path, max_bytes)
 
     def stamp(self, _path: str) -> object:
         """Nothing: one has to ask."""
@@ -186,15 +213,23 @@ class RemoteFiles:
 
     def index(self, path: str, sha256: str | None) -> bytes:
         """A file of lines; from the disk if its digest is known."""
-        key = None if sha256 is None else hashlib.sha256(b"rgstore" + sha256.encode()).digest()
+        name = None if sha256 is None else f"rgstore {sha256}"
         where = f"{self.source.address}/{path}"
-        data = None if key is None else self._cache.get(key)
+        data = None if name is None else self.recalled(name)
         if data is None:
-            data = persistently(lambda: self.source.read(path, _MAX_IN_MEMORY))
+            data = persistently(lambda: self.source.read(path, _MAX_IN_MEMORY), self._delays)
             _require(data, sha256, where)
-            if key is not None:
-                self._cache.put(key, data)
+            if name is not None:
+                self.remember(name, data)
         return data
+
+    def recalled(self, name: str) -> bytes | None:
+        """What is remembered by a name, if it is there still."""
+        return self._names.get(hashlib.sha256(name.encode()).digest())
+
+    def remember(self, name: str, data: Data) -> None:
+        """Keep something that is no payload, by a name of its own."""
+        self._names.put(hashlib.sha256(name.encode()).digest(), bytes(data))
 
     def part(self, path: str, start: int, end: int, size: int) -> bytes:
         """The bytes ``[start, end)`` of a file, by one request for just these.
@@ -209,7 +244,9 @@ class RemoteFiles:
         data = self._cache.get(key)
         if data is None or len(data) != end - start:
             try:
-                data = persistently(lambda: self.source.read_range(path, start, end, size))
+                data = persistently(
+                    lambda: self.source.read_range(path, start, end, size), self._delays
+                )
             except NoRanges:
                 self._knows_ranges = False
                 raise
@@ -224,7 +261,9 @@ class RemoteFiles:
             name: What to keep it as.
         """
         data = self._cache.get(_key_of(name, size))
-        return data if data is not None else persistently(lambda: self._read(path, size))
+        return (
+            data if data is not None else persistently(lambda: self._read(path, size), self._delays)
+        )
 
     def _read(self, path: str, size: int) -> bytes:
         where = f"{self.source.address}/{path}"

@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import Any
 
 from .. import namespaces
-from ..batches import AliasRow, Batch, OnConflict
+from ..batches import Batch
 from ..deflines import Naming
 from ..errors import BadInput, BadName, Corrupt, DigestMismatch
 from ..identifiers import Alias, Digest, check_alias, digest_bytes
@@ -20,6 +20,7 @@ from ..inputs import Composed
 from ..instances import Instance
 from ..load_options import LoadOptions, LoadReport
 from ..loading import change
+from ..new_aliases import AliasRow, OnConflict
 from ..pipeline import Pipeline
 from ..seqcol.naming import name_collection, say_fhr
 from .collected import StoreCollection
@@ -137,14 +138,14 @@ class _Importing:
         self._aliases(batch)
         wanted = {one.digest for one in collections}
         for alias, digest in self._store.all_collection_aliases():
-            if digest in wanted and (number := batch.collection_id(digest)) is not None:
+            if digest in wanted and (number := batch.sources.collection_id(digest)) is not None:
                 name = self._name(alias)
                 if name is not None:
                     name_collection(batch, name, number, self._options.on_conflict)
                     self._report.collection_aliases += 1
         for one in sorted(wanted):
             document = self._store.fhr(one)
-            number = batch.collection_id(Digest(one))
+            number = batch.sources.collection_id(Digest(one))
             if document is not None and number is not None:
                 self._report.fhr += say_fhr(batch, number, document)
 
@@ -152,7 +153,7 @@ class _Importing:
 
     def _collection(self, collection: StoreCollection, pipeline: Pipeline, batch: Batch) -> None:
         digest = Digest(collection.digest)
-        if batch.collection_id(digest) is not None:
+        if batch.sources.collection_id(digest) is not None:
             self._report.collections_known += 1
             if not self._options.naming.namespace:
                 return
@@ -163,7 +164,7 @@ class _Importing:
         n_skipped = len(pipeline.report.skipped)
         pipeline.load_text(text, KIND, is_collection=True)
         is_whole = len(pipeline.report.skipped) == n_skipped
-        if is_whole and batch.collection_id(digest) is None:
+        if is_whole and batch.sources.collection_id(digest) is None:
             raise BadInput(
                 "names that an archive cannot have (with white space in them)", file=text.label
             )
@@ -179,7 +180,7 @@ class _Importing:
     def _unknown(self, batch: Batch) -> Iterator[Row]:
         rows = self._store.rows()
         while some := list(islice(rows, _ROWS)):
-            known = batch.known_sequences([digest_bytes(row.digest) for row in some])
+            known = batch.sequences.find([digest_bytes(row.digest) for row in some])
             for row in some:
                 if digest_bytes(row.digest) not in known:
                     self._report.sequences_alone += 1
@@ -222,7 +223,7 @@ class _Importing:
         """Names of sequences that the archive has now."""
         rows = self._store.all_aliases()
         while some := list(islice(rows, _ROWS)):
-            known = batch.known_sequences([raw for _, raw in map(_raw, some) if raw])
+            known = batch.sequences.find([raw for _, raw in map(_raw, some) if raw])
             namings = []
             for alias, raw in map(_raw, some):
                 name = self._name(alias)
@@ -233,7 +234,7 @@ class _Importing:
                     continue
                 namespace_id = batch.namespace_id(name.namespace)
                 namings.append(AliasRow(name.alias, namespace_id, sequence_id, "", 0))
-            batch.add_aliases(namings, self._options.on_conflict)
+            batch.aliases.add(namings, self._options.on_conflict)
 
     def _name(self, alias: Alias) -> Alias | None:
         """A name of the store as an archive has it; None if it cannot."""

@@ -41,6 +41,8 @@ class Manifest(NamedTuple):
     it has."""
     logical_bytes: int | None
     created_at: str
+    modified: str | None = None
+    """When it was last written, as far as it says."""
 
     def payload(self, digest: str) -> str:
         """The path of a payload."""
@@ -90,6 +92,7 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
             },
             logical,
             str(found["created_at"]),
+            None if found.get("modified") is None else str(found["modified"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Corrupt(f"{where}: {error or 'not a manifest'}") from None
@@ -166,7 +169,8 @@ class CollectionRow(NamedTuple):
     """Name of an attribute -> digest, as far as the row has them."""
 
 
-_ATTRIBUTES = (
+#: Attributes in the index of collections.
+ATTRIBUTE_COLUMNS = (
     "names",
     "sequences",
     "lengths",
@@ -191,7 +195,7 @@ def parse_collection_row(line: str) -> CollectionRow:
     for one in (digest, *filter(None, rest)):
         if _DIGEST.match(one) is None:
             raise ValueError(f"the digest {one[:60]!r}")
-    attributes = {name: one for name, one in zip(_ATTRIBUTES, rest, strict=False) if one}
+    attributes = {name: one for name, one in zip(ATTRIBUTE_COLUMNS, rest, strict=False) if one}
     return CollectionRow(digest, int(count), attributes)
 
 

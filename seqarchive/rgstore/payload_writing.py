@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -66,7 +67,7 @@ class PayloadWriter:
         self._directory = str(directory)
         self._mode = mode
         self._known = there
-        self._there: dict[str, dict[str, int]] = {}
+        self._there: dict[str, bool] = {}
         self._archive: ArchiveReader | None = None
         self._mark = f".{secrets.token_hex(4)}."  # of what this export has not finished
 
@@ -122,7 +123,7 @@ class PayloadWriter:
         if self._known is not None:
             return self._known.get(path) == size
         directory, _, name = path.rpartition("/")
-        if self._payloads_in(directory).get(name) != size:
+        if self._size_of(directory, name) != size:
             return False
         return row.is_trusted or self._is_right(row, label, path)
 
@@ -135,20 +136,33 @@ class PayloadWriter:
         residues = unpack(data, row.length, stored)
         return digest_text(hashlib.sha512(residues).digest()[:24]) == row.digest
 
-    def _payloads_in(self, directory: str) -> dict[str, int]:
-        """The sizes of the payloads in a directory, which is made if it is not there."""
+    def _size_of(self, directory: str, name: str) -> int | None:
+        """The size of a payload; None if it is not there. Its directory is made if need be."""
+        if not self._has_payloads(directory):
+            return None
+        try:
+            status = os.lstat(f"{self._directory}/{directory}/{name}")
+        except FileNotFoundError:
+            return None
+        return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+    def _has_payloads(self, directory: str) -> bool:
+        """Whether there was something in a directory when this export came to it.
+
+        It is made if it is not there, and what another export left in it is removed.
+        """
         found = self._there.get(directory)
         if found is None:
             path = f"{self._directory}/{directory}"
             Path(path).mkdir(parents=True, exist_ok=True)
-            found = self._there[directory] = {}
+            found = False
             with os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
-                        if not entry.name.startswith(self._mark):  # of one that was killed
-                            durable.remove(Path(entry.path))
-                    elif entry.is_file(follow_symlinks=False):
-                        found[entry.name] = entry.stat(follow_symlinks=False).st_size
+                    if not entry.name.startswith("."):
+                        found = True
+                    elif not entry.name.startswith(self._mark):  # of one that was killed
+                        durable.remove(Path(entry.path))
+            self._there[directory] = found
         return found
 
     def _reader(self) -> ArchiveReader:
@@ -166,7 +180,7 @@ class PayloadWriter:
         path = payload_path(row.digest)
         directory, _, name = path.rpartition("/")
         if self._known is not None:
-            self._payloads_in(directory)
+            self._has_payloads(directory)
         # Strings and descriptors: of short sequences, paths and file objects are half of the time.
         unfinished = f"{self._directory}/{directory}/{self._mark}{name}"
         fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -61,8 +62,8 @@ class Place(Protocol):
     def send(self) -> None:
         """Have all files of the directory in their place, the manifest last."""
 
-    def paths(self) -> Iterator[str]:
-        """The files that are there."""
+    def paths(self, *directories: str) -> Iterator[str]:
+        """The files that are there, or those in some directories; they may be removed meanwhile."""
 
     def remove(self, path: str) -> None:
         """Remove one of them."""
@@ -90,11 +91,10 @@ class DirectoryPlace:
     def send(self) -> None:
         """They are there."""
 
-    def paths(self) -> Iterator[str]:
-        """The files that are there."""
-        for path in sorted(self.directory.rglob("*")):
-            if not path.is_dir() or path.is_symlink():
-                yield path.relative_to(self.directory).as_posix()
+    def paths(self, *directories: str) -> Iterator[str]:
+        """The files that are there, or those in some directories; they may be removed meanwhile."""
+        for directory in directories or ("",):
+            yield from _files_below(self.directory, directory)
 
     def remove(self, path: str) -> None:
         """Remove one of them, and directories that are empty then."""
@@ -136,13 +136,29 @@ class BucketPlace:
         _size, digest = file_sha256(file)
         persistently(lambda: self.bucket.put_file(path, str(file), digest.hex()))
 
-    def paths(self) -> Iterator[str]:
-        """The files that were there."""
-        yield from self.there or ()
+    def paths(self, *directories: str) -> Iterator[str]:
+        """The files that were there, or those in some directories."""
+        begins = tuple(f"{directory}/" for directory in directories) or ("",)
+        yield from (path for path in self.there or () if path.startswith(begins))
 
     def remove(self, path: str) -> None:
         """Remove one of them."""
         persistently(lambda: self.bucket.remove(path))
+
+
+def _files_below(root: Path, directory: str) -> Iterator[str]:
+    """Paths of the files of a directory and of those in it, of which there may be millions."""
+    try:
+        with os.scandir(root / directory) as entries:
+            found = sorted((one.name, one.is_dir(follow_symlinks=False)) for one in entries)
+    except FileNotFoundError:
+        return
+    for name, is_directory in found:
+        path = f"{directory}/{name}" if directory else name
+        if is_directory:
+            yield from _files_below(root, path)
+        else:
+            yield path
 
 
 @contextmanager

@@ -7,14 +7,9 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
-from types import TracebackType
 from typing import Any
 
-from .. import namespaces
 from ..errors import (
     Ambiguous,
     BadInterval,
@@ -22,7 +17,6 @@ from ..errors import (
     Corrupt,
     NotFound,
     ReadOnly,
-    SourceError,
 )
 from ..identifiers import (
     Alias,
@@ -38,91 +32,62 @@ from ..identifiers import (
     digest_text,
     qualified_key,
 )
+from ..readable import Opened
 from ..reader import split_if_unknown
 from ..remote.cache import DiskCache
 from ..seqcol.archived import ATTRIBUTES
 from ..sequences import ArchivedSequence
-from ..sources.base import Denied
-from ..sources.directory import DirectorySource
-from ..sources.opening import open_source
-from .collected import StoreCollection, StoreSequence, checked, parsed, parsed_collection
-from .files import Files, LocalFiles, RemoteFiles
-from .layout import COLLECTIONS, MANIFEST, aliases_path, collection_path, fhr_path
+from .collected import StoreCollection, StoreSequence, parsed, parsed_collection
+from .files import RemoteFiles
+from .names import StoreNames, canonical
+from .opened import OpenedStore
 from .parsing import (
     CollectionRow,
     Manifest,
     Row,
-    is_digest,
-    parse_manifest,
 )
-from .payloads import Payloads
+from .pulling import Pulled, at_once, read_fhr
 from .tables import Table
 
-#: Bytes of the manifest, and of what is said of a collection, at most.
-_MAX_MANIFEST = _MAX_FHR = 64 << 20
+#: A column of an index of sequences.
+_MD5 = 4
 
-#: Columns of an index of sequences.
-_DIGEST, _MD5 = 3, 4
+#: Bytes of lists of collections that are fetched in advance.
+_MAX_LISTS = 256 << 20
 
 #: Identifiers that are remembered.
 _REMEMBERED = 10_000
 
-#: Lists of collections that are kept open.
-_LOADED = 64
-
-#: Digests of files without which nobody can tell from a manifest whether they are the same.
-_TELLING = ("sequences", "collections")
-
 #: Names of digests that a store has.
 _COMPUTED = ("ga4gh", "md5", "sha512t24u", "trunc512", "VMC")
 
-#: How long to wait for a writer who has replaced an index and not yet the manifest.
-_TURNS, _TURN = 20, 0.1
 
-
-class _State:
-    """A store as one manifest has it."""
-
-    def __init__(self, manifest: Manifest, files: Files, stamp: object) -> None:
-        self.manifest = manifest
-        self.stamp = stamp
-        self.payloads = Payloads(files, manifest)
-        self.tables: dict[str, Table | None] = {}
-        self.scanned: list[Table] = []  # what stands for an index of collections, if there is none
-        self.located: dict[str, Row] = {}
-        self.collections: dict[str, StoreCollection] = {}
-        self.loaded: deque[StoreCollection] = deque()
-
-
-class RefgetStore:
+class RefgetStore(Opened):
     """A RefgetStore: what ``connect`` gives of one. It answers like an archive, and as gtars does.
 
     Args:
         address: Directory, ``file:///``, ``http(s)://`` or ``s3://``.
         cache: Where to keep what came over a network and was checked.
+        manifest: What ``rgstore.json`` is, if somebody has just read it.
+        is_patient: The network may be down, if the store was pulled before: it is what it was
+            then, until ``refresh`` finds it again.
 
     Raises:
         NotFound: There is no store. Corrupt: It cannot be read. NewerFormat: Of another version.
         SourceError: The network or the server failed.
     """
 
-    def __init__(self, address: str | os.PathLike[str], *, cache: DiskCache | None = None) -> None:
-        source = open_source(address)
+    def __init__(
+        self,
+        address: str | os.PathLike[str],
+        *,
+        cache: DiskCache | None = None,
+        manifest: bytes | None = None,
+        is_patient: bool = False,
+    ) -> None:
         self._given = os.fspath(address)
-        self._files: Files = (
-            LocalFiles(source)
-            if isinstance(source, DirectorySource)
-            else RemoteFiles(source, cache or DiskCache())
-        )
-        self._state = self._read()
-
-    def _read(self) -> _State:
-        stamp = self._files.stamp(MANIFEST)
-        try:
-            data = self._files.small(MANIFEST, _MAX_MANIFEST)
-        except NotFound:
-            raise NotFound(f"{self.address} has no {MANIFEST}: it is no RefgetStore") from None
-        return _State(parse_manifest(data, f"{self.address}/{MANIFEST}"), self._files, stamp)
+        self._opened = OpenedStore(address, cache, manifest, is_patient=is_patient)
+        self._names = StoreNames(self._opened)
 
     def __reduce__(self) -> tuple[type[RefgetStore], tuple[str]]:
         return type(self), (self._given,)
@@ -130,143 +95,97 @@ class RefgetStore:
     def __repr__(self) -> str:
         return f"<seqarchive.RefgetStore {self.address}>"
 
-    def __enter__(self) -> RefgetStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @property
     def address(self) -> str:
         """The path or the URL."""
-        return self._files.source.address
+        return self._opened.address
 
     @property
     def manifest(self) -> Manifest:
         """What ``rgstore.json`` says."""
-        return self._state.manifest
+        return self._opened.state.manifest
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it could not be reached, and is what it was before."""
+        return self._opened.is_stale
 
     def refresh(self) -> bool:
         """Look whether somebody has written to the store. Returns whether it is another one now.
 
         A store in a directory is looked at when something is not found; over a network one has to
-        ask for it. One that does not say what its indexes are always is.
+        ask for it. One that does not say what its indexes are always is. Of a store that was
+        pulled, what is new is pulled first: until then it is what it was.
         """
-        found = self._read()
-        tells = all(name in found.manifest.digests for name in _TELLING)
-        if tells and found.manifest == self._state.manifest:
-            self._state.stamp = found.stamp
-            return False
-        self._state = found
-        return True
+        return self._opened.refresh()
 
-    def _is_new(self) -> bool:
-        """Whether a store in a directory was written to since it was read."""
-        stamp = self._files.stamp(MANIFEST)
-        return stamp is not None and stamp != self._state.stamp and self.refresh()
+    def pull(self) -> None:
+        """Take all names and all that is said of collections: from then on they are at hand, and
+        the store is asked for residues alone. What is known from before is taken from the disk, and
+        so is all of it if the store cannot be reached.
+
+        Raises:
+            SourceError: The network or the server failed. Corrupt: A file is not the one that the
+                manifest names.
+        """
+        self._opened.pull()
+
+    def pulled(self) -> Pulled:
+        """What was taken, and is taken now if nothing was."""
+        return self._opened.pulled()
 
     def close(self) -> None:
         """Close what is open. The store opens it again when it is used again."""
-        self._state = _State(self._state.manifest, self._files, self._state.stamp)
-        self._files.close()
+        self._opened.close()
 
-    # --- indexes ------------------------------------------------------------------------------
-
-    def _table(self, path: str, column: int, digest: str | None = None) -> Table | None:
-        """An index; None if it is not there.
+    def pull_lists(self) -> int:
+        """Fetch the lists of collections that are not on the disk yet, as far as they are not too
+        large all together. Returns how many there are now.
 
         Raises:
-            Corrupt: It is not the one that the manifest names, also after a while.
+            SourceError: The network or the server failed.
         """
-        for turn in range(_TURNS):
-            state = self._state
-            if path in state.tables:
-                return state.tables[path]
-            sha256 = state.manifest.digests.get(digest) if digest is not None else None
-            try:
-                data = self._files.index(path, sha256)
-            except NotFound:
-                return state.tables.setdefault(path, None)
-            except Corrupt:
-                if turn == _TURNS - 1 or not self._may_be_under_way():
-                    raise
-                time.sleep(_TURN)
-                continue
-            return state.tables.setdefault(path, Table(data, f"{self.address}/{path}", column))
-        raise AssertionError  # the last turn returns or raises
+        if not self._opened.files.is_remote:
+            return 0
+        budget = _MAX_LISTS
 
-    def _may_be_under_way(self) -> bool:
-        """Whether a writer may be about to replace the manifest; looks at it again."""
-        return self.refresh() or isinstance(self._files, LocalFiles)
+        def fetch(digest: str) -> bool:
+            nonlocal budget
+            collection = self.collection(digest)
+            name = collection.kept_as
+            if name is None or self._opened.is_kept(name):
+                return name is not None
+            if budget > 0:
+                budget -= collection.fetch_list()
+                return True
+            return False
 
-    def _sequences(self) -> Table:
-        path = self.manifest.sequence_index
-        found = self._table(path, _DIGEST, "sequences")
-        if found is None:
-            raise Corrupt(f"{self.address}/{path} is missing")
-        return found
+        return sum(at_once(fetch, self.list_collections()))
 
-    def _collection_index(self) -> Table:
-        path = self.manifest.collection_index
-        found = None if path is None else self._table(path, 0, "collections")
-        if found is not None:
-            return found
-        if not isinstance(self._files, LocalFiles):
-            raise SourceError(f"{self.address} has no index of collections ({COLLECTIONS})")
-        tables = self._state.scanned
-        if not tables:
-            lines = "".join(self._lines_of_lists(self._files))
-            tables.append(Table(lines.encode("utf-8"), f"{self.address}/collections"))
-        return tables[0]
+    def collection_table(self, digest: str, name: str | None = None) -> Table:
+        """The list of a collection; see ``OpenedStore``."""
+        return self._opened.collection_table(digest, name)
 
-    def _lines_of_lists(self, files: LocalFiles) -> Iterator[str]:
-        """What an index of collections would have, from the lists themselves."""
-        for name in files.names("collections", ".rgsi"):
-            digest = name.removesuffix(".rgsi")
-            if not is_digest(digest):
-                continue  # no list of ours
-            found, n_members, _ = checked(self.collection_table(digest), digest)
-            cells = [digest, str(n_members)]
-            cells += [found.names, found.sequences, found.lengths, found.name_length_pairs]
-            yield "\t".join([*cells, found.sorted_name_length_pairs, found.sorted_sequences]) + "\n"
-
-    def collection_table(self, digest: str) -> Table:
-        """The list of a collection.
-
-        Raises:
-            Corrupt: It is missing.
-        """
-        path = collection_path(digest)
-        try:
-            data = self._files.index(path, None)
-        except NotFound as error:
-            raise Corrupt(f"{error}, though the store has the collection") from None
-        return Table(data, f"{self.address}/{path}")
+    def keep_table(self, name: str, table: Table) -> None:
+        """Keep a list that was checked."""
+        self._opened.keep_table(name, table)
 
     def loaded(self, collection: StoreCollection) -> None:
-        """Note that the list of a collection was read; there are not more than some at a time."""
-        loaded = self._state.loaded
-        loaded.append(collection)
-        if len(loaded) > _LOADED:
-            loaded.popleft().unload()
+        """Note that the list of a collection was read."""
+        self._opened.loaded(collection)
 
     # --- finding ------------------------------------------------------------------------------
 
     def _locate(self, identifier: str) -> Row:
-        found = self._state.located.get(identifier)
+        found = self._opened.state.located.get(identifier)
         if found is None:
             try:
                 found = self._found(identifier)
             except NotFound:
-                if not self._is_new():
+                if not self._opened.is_new():
                     raise
                 found = self._found(identifier)
-            located = self._state.located
+            located = self._opened.state.located
             if len(located) >= _REMEMBERED:
                 located.clear()
             located[identifier] = found
@@ -292,7 +211,7 @@ class RefgetStore:
     def _rows_of(self, key: Key) -> dict[str, Row]:
         """The sequences that a key stands for, by digest."""
         if isinstance(key, DigestKey):
-            table = self._sequences()
+            table = self._opened.sequences()
             if key.column == "digest":
                 line = table.find(digest_text(key.value))
             elif key.column == "md5":
@@ -303,33 +222,23 @@ class RefgetStore:
         else:
             rows = [
                 row
-                for _, digest in self._meanings("sequences", key)
+                for _, digest in self.meanings("sequences", key)
                 if (row := self._row(digest)) is not None
             ]
         return {row.digest: row for row in rows}
 
     def _row(self, digest: str) -> Row | None:
-        table = self._sequences()
+        table = self._opened.sequences()
         line = table.find(digest)
         return None if line is None else parsed(line, table.where)
 
-    def _meanings(self, kind: str, key: AliasKey) -> Iterator[tuple[str, str]]:
-        """The namespaces in which a name means something, with the digest that it means."""
-        for namespace in self._namespaces(kind):
-            if key.namespace is not None and not _is_same(namespace, key.namespace):
-                continue
-            table = self._aliases_in(kind, namespace)
-            line = table.find(key.alias) if table is not None else None
-            if line is not None:
-                yield namespace, line.partition("\t")[2]
+    def meanings(self, kind: str, key: AliasKey) -> Iterator[tuple[str, str]]:
+        """The namespaces in which a name means something, with the digest that it means.
 
-    def _namespaces(self, kind: str) -> tuple[str, ...]:
-        manifest = self.manifest
-        found = manifest.sequence_namespaces
-        return found if kind == "sequences" else manifest.collection_namespaces
-
-    def _aliases_in(self, kind: str, namespace: str) -> Table | None:
-        return self._table(aliases_path(kind, namespace), 0)
+        Args:
+            kind: ``sequences`` or ``collections``.
+        """
+        return self._names.meanings(kind, key)
 
     def find(self, identifier: str) -> Digest:
         """The digest of the one sequence that an identifier stands for; as for an archive.
@@ -348,22 +257,8 @@ class RefgetStore:
         self._locate(identifier)
         return False
 
-    def __contains__(self, identifier: object) -> bool:
-        if not isinstance(identifier, str):
-            return False
-        try:
-            self._locate(identifier)
-        except NotFound:
-            return False
-        except Ambiguous:
-            return True
-        return True
-
     def __len__(self) -> int:
-        return len(self._sequences())
-
-    def __bool__(self) -> bool:
-        return True
+        return len(self._opened.sequences())
 
     def __iter__(self) -> Iterator[str]:
         """The ``ga4gh:SQ.`` names of all sequences, sorted by digest."""
@@ -382,7 +277,7 @@ class RefgetStore:
 
     def rows(self) -> Iterator[Row]:
         """The index of sequences."""
-        table = self._sequences()
+        table = self._opened.sequences()
         return (parsed(line, table.where) for line in table.lines())
 
     # --- residues -----------------------------------------------------------------------------
@@ -415,7 +310,7 @@ class RefgetStore:
             first, last = check_interval(start, end, row.length, clamp=clamp)
         except BadInterval as error:
             raise BadInterval(f"SQ.{row.digest}: {error.message}") from None
-        return self._state.payloads.residues(row, first, last).decode("latin-1")
+        return self._opened.state.payloads.residues(row, first, last).decode("latin-1")
 
     def fetch_member(self, row: Row, start: int | None, end: int | None) -> str:
         """Residues of a sequence whose row is from the list of a collection.
@@ -424,7 +319,7 @@ class RefgetStore:
         the index has to say the same.
         """
         first, last, _ = slice(start, end).indices(row.length)
-        if not self._state.payloads.are_checked(row, first, last):
+        if not self._opened.state.payloads.are_checked(row, first, last):
             known = self._row(row.digest)
             if known is None or (known.length, known.alphabet) != (row.length, row.alphabet):
                 raise Corrupt(
@@ -445,29 +340,27 @@ class RefgetStore:
         Raises:
             DigestMismatch: After the last piece, if all of them together are not the sequence.
         """
-        for piece in self._state.payloads.pieces(self._locate(identifier)):
+        for piece in self._opened.state.payloads.pieces(self._locate(identifier)):
             for at in range(0, len(piece), size):
                 yield piece[at : at + size].decode("latin-1")
 
     def pieces_of(self, row: Row) -> Iterator[bytes]:
         """The same of a sequence whose row is known."""
-        return self._state.payloads.pieces(row)
+        return self._opened.state.payloads.pieces(row)
 
     # --- names --------------------------------------------------------------------------------
 
     def aliases(self, identifier: str) -> list[Alias]:
         """The aliases of a sequence, sorted."""
-        return self._aliases_of("sequences", self._locate(identifier).digest)
+        return self.aliases_of("sequences", self._locate(identifier).digest)
 
-    def _aliases_of(self, kind: str, digest: str) -> list[Alias]:
-        found = []
-        for namespace in self._namespaces(kind):
-            table = self._aliases_in(kind, namespace)
-            for line in table.lines() if table is not None else ():
-                alias, _, target = line.partition("\t")
-                if target == digest:
-                    found.append(Alias(namespace, alias))
-        return sorted(found)
+    def aliases_of(self, kind: str, digest: str) -> list[Alias]:
+        """The names of a digest, sorted.
+
+        Args:
+            kind: ``sequences`` or ``collections``.
+        """
+        return self._names.aliases_of(kind, digest)
 
     def namespace(self, name: str) -> str:
         """A namespace of aliases of sequences, in the spelling of the store.
@@ -475,15 +368,11 @@ class RefgetStore:
         Raises:
             NotFound: There is none of that name.
         """
-        for known in self.manifest.sequence_namespaces:
-            if _is_same(known, name):
-                return known
-        known = ", ".join(self.manifest.sequence_namespaces) or "none"
-        raise NotFound(f"there is no namespace {name!r} (there are: {known})")
+        return self._names.namespace(name)
 
     def has_namespace(self, name: str) -> bool:
         """Whether there is a namespace, in any spelling."""
-        return any(_is_same(known, name) for known in self.manifest.sequence_namespaces)
+        return self._names.has_namespace(name)
 
     def records(self, namespace: str | None = None) -> Iterator[tuple[Digest, list[Alias]]]:
         """All sequences with their aliases, in the order of the index.
@@ -523,29 +412,11 @@ class RefgetStore:
         Raises:
             NotFound: There is no such namespace.
         """
-        known = self.manifest.sequence_namespaces
-        if namespace is not None:
-            known = (self.namespace(namespace),)
-        yield from self._all_aliases("sequences", known, pattern)
+        return self._names.all_aliases(namespace, pattern)
 
     def all_collection_aliases(self) -> Iterator[tuple[Alias, Digest]]:
         """Aliases of collections and what they mean."""
-        yield from self._all_aliases("collections", self.manifest.collection_namespaces, None)
-
-    def _all_aliases(
-        self, kind: str, known: Sequence[str], pattern: str | None
-    ) -> Iterator[tuple[Alias, Digest]]:
-        for name in known:
-            table = self._aliases_in(kind, name)
-            for line in table.lines() if table is not None else ():
-                alias, _, digest = line.partition("\t")
-                if not is_digest(digest):
-                    raise Corrupt(
-                        f"{self.address}: {name}:{alias[:60]} means {digest[:60]!r}, which is no "
-                        "digest; run `seqarchive verify-rgstore`"
-                    )
-                if pattern is None or fnmatchcase(alias, pattern):
-                    yield Alias(name, alias), Digest(digest)
+        return self._names.all_collection_aliases()
 
     def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
         """All names of a sequence as ``namespace:alias``, those that follow from digests first.
@@ -557,13 +428,13 @@ class RefgetStore:
         wanted = None
         if to is not None:
             chosen = [to] if isinstance(to, str) else to
-            wanted = {_canonical(name) for name in chosen}
+            wanted = {canonical(name) for name in chosen}
         stored = StoredDigests(digest_bytes(row.digest), bytes.fromhex(row.md5))
         names = computed_names(stored, _COMPUTED)
         if wanted is None or wanted - {name.lower() for name in _COMPUTED}:
-            names += self._aliases_of("sequences", row.digest)
+            names += self.aliases_of("sequences", row.digest)
         return [
-            str(name) for name in names if wanted is None or _canonical(name.namespace) in wanted
+            str(name) for name in names if wanted is None or canonical(name.namespace) in wanted
         ]
 
     def translate_many(
@@ -608,7 +479,7 @@ class RefgetStore:
             raise BadName(
                 f"{unknown[0]!r} is no attribute: there are {', '.join(sorted(ATTRIBUTES))}"
             )
-        table = self._collection_index()
+        table = self._opened.collection_index()
         rows = (parsed_collection(line, table.where) for line in table.lines())
         found = (self._collection(row) for row in rows)
         return [
@@ -649,7 +520,7 @@ class RefgetStore:
         return known[name] if name in known else collection.level1()[name]
 
     def _collection(self, row: CollectionRow) -> StoreCollection:
-        known = self._state.collections
+        known = self._opened.state.collections
         return known.setdefault(row.digest, StoreCollection(self, row))
 
     def collection(self, identifier: str) -> StoreCollection:
@@ -661,19 +532,19 @@ class RefgetStore:
         try:
             return self._found_collection(identifier)
         except NotFound:
-            if not self._is_new():
+            if not self._opened.is_new():
                 raise
             return self._found_collection(identifier)
 
     def _found_collection(self, identifier: str) -> StoreCollection:
-        table = self._collection_index()
+        table = self._opened.collection_index()
         namespace, colon, alias = identifier.partition(":")
         digests = {identifier}
         keys = [AliasKey(None, identifier)]
         if colon:
             keys.append(AliasKey(namespace, alias))
         for key in keys:
-            digests.update(digest for _, digest in self._meanings("collections", key))
+            digests.update(digest for _, digest in self.meanings("collections", key))
         lines = [line for digest in sorted(digests) if (line := table.find(digest)) is not None]
         if not lines:
             raise NotFound(f"collection {identifier!r} is not in the store")
@@ -682,9 +553,13 @@ class RefgetStore:
             raise Ambiguous(f"{identifier!r} stands for several collections", names)
         return self._collection(parsed_collection(lines[0], table.where))
 
+    def has_collection(self, digest: str) -> bool:
+        """Whether there is a collection of a digest."""
+        return self._opened.collection_index().find(digest) is not None
+
     def collection_aliases(self, identifier: str) -> list[Alias]:
         """The aliases of a collection, sorted."""
-        return self._aliases_of("collections", identifier)
+        return self.aliases_of("collections", identifier)
 
     def fhr(self, digest: str) -> dict[str, Any] | None:
         """What is said of a collection (FHR); None if nothing is.
@@ -692,36 +567,47 @@ class RefgetStore:
         Raises:
             Corrupt: It is no JSON object.
         """
-        collection = self.collection(digest)
-        for path in (fhr_path(collection.digest), f"collections/{collection.digest}.fhr.json"):
-            try:
-                data = self._files.small(path, _MAX_FHR)
-            except (NotFound, Denied):  # which many servers say of what they have not
-                continue
-            try:
-                found = json.loads(data, parse_constant=_no_constant)
-            except (ValueError, RecursionError):
-                found = None
-            if not isinstance(found, dict):
-                raise Corrupt(f"{self.address}/{path} is no JSON object")
-            return found
-        return None
+        collection, said = self.collection(digest), self._opened.state.fhr
+        data = (
+            read_fhr(self._opened.files, collection.digest)
+            if said is None
+            else said.get(collection.digest)
+        )
+        if data is None:
+            return None
+        try:
+            found = json.loads(data, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            found = None
+        if not isinstance(found, dict):
+            if "fhr" not in self.manifest.digests and isinstance(self._opened.files, RemoteFiles):
+                return None  # the page that some servers have for every address
+            raise Corrupt(f"{self.address}: what is said of {collection.digest} is no JSON object")
+        return found
+
+    def list_fhr(self) -> list[str]:
+        """The collections of which something is said, sorted."""
+        said = self._opened.state.fhr
+        if said is not None:
+            return sorted(said)
+        listed = self.list_collections()
+        return sorted(one for one in listed if read_fhr(self._opened.files, one) is not None)
 
     # --- the calls of the plan ----------------------------------------------------------------
 
     def stats(self) -> dict[str, Any]:
         """``n_sequences``, ``n_collections``, ``n_collections_loaded``, ``storage_mode``."""
-        loaded = [one for one in list(self._state.collections.values()) if one.is_loaded]
+        loaded = [one for one in list(self._opened.state.collections.values()) if one.is_loaded]
         return {
             "n_sequences": len(self),
-            "n_collections": len(self._collection_index()),
+            "n_collections": len(self._opened.collection_index()),
             "n_collections_loaded": len(loaded),
             "storage_mode": self.manifest.mode.value,
         }
 
     def list_collections(self) -> list[str]:
         """The digests of all collections."""
-        return [line.partition("\t")[0] for line in self._collection_index().lines()]
+        return [line.partition("\t")[0] for line in self._opened.collection_index().lines()]
 
     def get_collection_metadata(self, digest: str) -> dict[str, Any]:
         """What the index has of a collection; nothing is loaded."""
@@ -750,15 +636,3 @@ class RefgetStore:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
-
-
-def _canonical(namespace: str) -> str:
-    """What two spellings of a namespace have in common."""
-    try:
-        return namespaces.canonical(namespace).lower()
-    except BadName:  # a store may have any
-        return namespace.lower()
-
-
-def _is_same(one: str, other: str) -> bool:
-    return _canonical(one) == _canonical(other)

@@ -39,7 +39,7 @@ class Table:
     """
 
     def __init__(self, data: bytes | mmap.mmap, where: str, column: int = 0) -> None:
-        self._data = data
+        self.data = data
         self.where = where
         self._column = column
         self._length: int | None = None
@@ -56,9 +56,9 @@ class Table:
 
     def _count(self) -> int:
         n_lines, at = 0, self._begin
-        while at < len(self._data):
-            end = self._end_of(min(at + _STEP, len(self._data))) + 1
-            part = self._data[at:end]
+        while at < len(self.data):
+            end = self._end_of(min(at + _STEP, len(self.data))) + 1
+            part = self.data[at:end]
             if part[:1] in b"#\r\n" or any(odd in part for odd in _ODD):
                 lines = (line.removesuffix(b"\r") for line in part.split(b"\n"))
                 n_lines += sum(1 for line in lines if _is_row(line))
@@ -69,22 +69,22 @@ class Table:
 
     def head(self) -> list[str]:
         """The lines before the first of cells."""
-        text = bytes(self._data[: self._begin]).decode("utf-8", "replace")
+        text = bytes(self.data[: self._begin]).decode("utf-8", "replace")
         return [line.removesuffix("\r") for line in text.split("\n")]
 
     def _end_of(self, begin: int) -> int:
-        end = self._data.find(b"\n", begin, begin + MAX_LINE + 1)
+        end = self.data.find(b"\n", begin, begin + MAX_LINE + 1)
         if end >= 0:
             return end
-        if len(self._data) - begin > MAX_LINE:
+        if len(self.data) - begin > MAX_LINE:
             raise self._endless()
-        return len(self._data)
+        return len(self.data)
 
     def _endless(self) -> Corrupt:
         return Corrupt(f"{self.where} has a line of more than {MAX_LINE:,} bytes")
 
     def _line(self, begin: int, end: int) -> bytes:
-        return bytes(self._data[begin:end]).removesuffix(b"\r")
+        return bytes(self.data[begin:end]).removesuffix(b"\r")
 
     def _text(self, line: bytes) -> str:
         try:
@@ -95,7 +95,7 @@ class Table:
     def _all(self) -> Iterator[tuple[int, bytes]]:
         """Where each line begins, and what is in it; also those that are none."""
         begin = self._begin
-        while begin < len(self._data):
+        while begin < len(self.data):
             end = self._end_of(begin)
             yield begin, self._line(begin, end)
             begin = end + 1
@@ -126,6 +126,11 @@ class Table:
         line = self._hash_of(column).find(text.encode("utf-8", "surrogatepass"))
         return None if line is None else self._text(line)
 
+    def find_all(self, column: int, text: str) -> list[str]:
+        """All lines that have a text in another column, in the order of the file."""
+        key = text.encode("utf-8", "surrogatepass")
+        return [self._text(line) for line in self._hash_of(column).find_all(key)]
+
     def _hash_of(self, column: int) -> _Hashed:
         found = self._hashed.get(column)
         if found is None:
@@ -148,11 +153,11 @@ class Table:
         return self._is_sorted
 
     def _halve(self, key: bytes) -> bytes | None:
-        low, high = self._begin, len(self._data)
+        low, high = self._begin, len(self.data)
         while low < high:
             middle = (low + high) // 2
             lowest = max(low, middle - MAX_LINE - 1)
-            before = self._data.rfind(b"\n", lowest, middle)
+            before = self.data.rfind(b"\n", lowest, middle)
             if before < 0 and lowest > low:
                 raise self._endless()
             begin = low if before < 0 else before + 1
@@ -198,6 +203,9 @@ class _Hashed:
         self._begins: NDArray[np.uint64] = np.frombuffer(begins, "u8")[order]
 
     def find(self, key: bytes) -> bytes | None:
+        return next(self.find_all(key), None)
+
+    def find_all(self, key: bytes) -> Iterator[bytes]:
         import numpy as np  # noqa: PLC0415
 
         checksum = zlib.crc32(key)
@@ -205,9 +213,8 @@ class _Hashed:
         while at < len(self._checksums) and self._checksums[at] == checksum:
             line = self._table.line_at(int(self._begins[at]))
             if cell(line, self._column) == key:
-                return line
+                yield line
             at += 1
-        return None
 
 
 def _is_row(line: bytes) -> bool:

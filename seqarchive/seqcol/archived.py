@@ -72,9 +72,21 @@ class ArchivedCollection:
         ).fetchone()
         return None if row is None else row[0]
 
-    def records(self) -> Iterator[NamedRecord]:
-        """Its members with their deflines, in order; a page at a time."""
+    def records(self, skipped: int = 0) -> Iterator[NamedRecord]:
+        """Its members with their deflines, in order; a page at a time.
+
+        Args:
+            skipped: How many of them come before the first that is given.
+        """
         last = 0
+        if skipped:
+            row = self._database.connection.execute(
+                "SELECT ordinal FROM records WHERE source_id = ? ORDER BY ordinal LIMIT 1 OFFSET ?",
+                (self._source_id, skipped - 1),
+            ).fetchone()
+            if row is None:
+                return
+            last = row[0]
         while rows := self._database.connection.execute(
             "SELECT r.ordinal, r.defline, s.length, s.digest, m.mask FROM records r"
             " JOIN sequences s ON s.id = r.sequence_id"

@@ -57,6 +57,16 @@ class CollectionFasta:
         """How many bytes there are; no residues are read for that."""
         return sum(self._size_of(record) for record in self._collection.records())
 
+    def layout(self) -> tuple[int, str]:
+        """How many bytes there are, and what tells this file from any other: a digest over all that
+        its bytes are made of. No residues are read for that."""
+        size, hasher = 0, hashlib.sha256(str(self._width).encode("ascii"))
+        for record in self._collection.records():
+            size += self._size_of(record)
+            head = f"{record.defline}\n{record.digest}\n{len(record.mask)}\n"
+            hasher.update(head.encode("utf-8") + record.mask)
+        return size, hasher.hexdigest()[:32]
+
     def digests(self) -> FastaDigests:
         """Its digests; everything is read for that."""
         hashers = [hashlib.sha256(), hashlib.md5(), hashlib.sha512()]

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import BadInput, BadName
+from ..identifiers import parse_digest
+from .digests import Member
 
 #: The attributes of a collection that are compared element by element.
 _ATTRIBUTES = ("lengths", "name_length_pairs", "names", "sequences", "sorted_sequences")
@@ -167,3 +169,16 @@ def parse_level2(data: bytes, source: str) -> dict[str, list[Any]]:
     if not all(type(one) is int and one >= 0 for one in found["lengths"]):
         raise BadInput("lengths are numbers of residues", file=source)
     return found
+
+
+def members_in(found: Level2, source: str) -> list[Member]:
+    """The members of a collection at level 2.
+
+    Raises:
+        BadInput: A sequence that is no digest.
+    """
+    rows = zip(found["names"], found["lengths"], found["sequences"], strict=True)
+    try:
+        return [Member(name, length, parse_digest(sequence)) for name, length, sequence in rows]
+    except BadName as error:
+        raise BadInput(error.message, file=source) from None

@@ -2,26 +2,25 @@
 
 Each attribute of a collection is an array; its digest is sha512t24u of the array as canonical JSON
 (RFC 8785). The digest of the collection is that of the object of its inherent attributes, names and
-sequences. Arrays are hashed as they come; none of them is ever held as a whole but for what has to
-be sorted, 32 bytes for each element.
+sequences. Arrays are hashed as they come; none of them is ever held as a whole, and what has to be
+sorted waits in a file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha512
 from json.encoder import encode_basestring
 from typing import NamedTuple
 
 from ..identifiers import Digest, digest_text
+from .sorting import SortedTexts
 
 #: Elements that are turned into JSON at one time.
 _SOME = 10_000
 
-#: More elements than this are sorted as an array of fixed width.
-_MANY = 50_000
-
+#: Characters of a digest.
 _WIDTH = 32
 
 
@@ -103,8 +102,8 @@ class CollectionHasher:
     def __init__(self) -> None:
         self.n_members = 0
         self._names, self._lengths, self._sequences, self._pairs = (_Array() for _ in range(4))
-        self._texts = bytearray()  # of the sequences, and
-        self._pair_texts = bytearray()  # of each name with its length
+        self._texts = SortedTexts(_WIDTH)  # of the sequences, and
+        self._pair_texts = SortedTexts(_WIDTH)  # of each name with its length
         self._waiting: list[tuple[str, int, str]] = []
 
     def add(self, name: str, length: int, digest: str) -> None:
@@ -132,10 +131,10 @@ class CollectionHasher:
         self._lengths.add(",".join(map(str, lengths)).encode("ascii"))
         self._sequences.add(b'"SQ.' + '","SQ.'.join(digests).encode("ascii") + b'"')
         self._pairs.add(b",".join(pairs))
-        self._texts += "".join(digests).encode("ascii")
+        self._texts.add("".join(digests).encode("ascii"))
         # 24 bytes are 32 characters, without padding: many digests are encoded as one.
         raw = b"".join([sha512(pair).digest()[:24] for pair in pairs])
-        self._pair_texts += digest_text(raw).encode("ascii")
+        self._pair_texts.add(digest_text(raw).encode("ascii"))
 
     def digests(self) -> CollectionDigests:
         """The digests of what has come so far."""
@@ -152,27 +151,12 @@ class CollectionHasher:
         )
 
 
-def _sorted_digest(texts: bytearray, prefix: bytes) -> Digest:
-    """The digest of an array of texts of fixed width, sorted, each with a prefix."""
+def _sorted_digest(texts: SortedTexts, prefix: bytes) -> Digest:
+    """The digest of an array of texts, sorted, each with a prefix."""
     array = _Array()
-    for some in _sorted(texts):
+    for some in texts:
         array.add(b'"' + prefix + (b'","' + prefix).join(some) + b'"')
     return array.digest()
-
-
-def _sorted(texts: bytearray) -> Iterator[Sequence[bytes]]:
-    n_texts = len(texts) // _WIDTH
-    if n_texts <= _MANY:
-        found = sorted(bytes(texts[at : at + _WIDTH]) for at in range(0, len(texts), _WIDTH))
-        if found:
-            yield found
-        return
-    import numpy as np  # noqa: PLC0415  (0.1 s, for large collections only)
-
-    array = np.frombuffer(texts, f"S{_WIDTH}").copy()
-    array.sort()
-    for at in range(0, n_texts, _SOME):
-        yield array[at : at + _SOME].tolist()
 
 
 def digests_of(members: Iterable[Member]) -> CollectionDigests:

@@ -168,6 +168,7 @@ def parse(data: bytes, where: str) -> dict[str, Any]:
         raise BadInput(f"more than {_MAX_BYTES:,} bytes", file=where)
     try:
         found = json.loads(data, object_pairs_hook=_once, parse_constant=_refuse)
+        json.dumps(found, indent=2, ensure_ascii=False).encode("utf-8")  # it is to be printed
     except (ValueError, RecursionError) as error:
         raise BadInput(f"not JSON ({error})", file=where) from None
     if not isinstance(found, dict):
@@ -197,3 +198,15 @@ def value_at(document: Mapping[str, Any], path: str) -> list[str]:
         found = [one[name] for one in inner if isinstance(one, dict) and name in one]
     flat = [one for value in found for one in (value if isinstance(value, list) else [value])]
     return [one if isinstance(one, str) else json.dumps(one) for one in flat]
+
+
+def merged(document: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    """What two documents say together; where both do, what the second one says. Of objects in them,
+    the fields are taken together."""
+    found = dict(document)
+    for name, value in more.items():
+        before = found.get(name)
+        if isinstance(before, dict) and isinstance(value, dict):
+            value = {**before, **value}  # noqa: PLW2901
+        found[name] = value
+    return found

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import namespaces
-from ..batches import Batch, OnConflict
+from ..batches import Batch
 from ..errors import AliasConflict, BadName, NotFound
 from ..identifiers import Alias, digest_text
 from ..instances import Instance
 from ..logs import Log
+from ..new_aliases import OnConflict
+from ..track_files import DERIVATIONS, MEANINGS
 from ..writing import Writing
 from .archived import FHR, NAMES, collection_id_of
 
@@ -30,7 +32,7 @@ def name_collection(
         raise BadName(f"{alias.namespace} names are computed and cannot be set")
     key = (batch.namespace_id(alias.namespace), alias.alias)
     now = NAMES.current(batch.connection, *key)
-    counts = batch.aliases
+    counts = batch.aliases.counts
     if now == collection_id:
         counts.known += 1
         return
@@ -87,7 +89,7 @@ def name_collections(
             if chosen is None and not collection_ids(batch.connection, alias):
                 raise NotFound(f"{alias} is no name of a collection")
             name_collection(batch, alias, chosen, on_conflict)
-        counts = batch.aliases
+        counts = batch.aliases.counts
         report: dict[str, Any] = {
             "batch": None,
             "dry_run": dry_run,
@@ -177,6 +179,10 @@ def revert_log(
 def _named(connection: sqlite3.Connection, log: Log, key: tuple[Any, ...]) -> str:
     if log is FHR:
         return f"the FHR of collection {_digest(connection, key[0])}"
+    if log is MEANINGS:
+        return f"what {key[0]} is"
+    if log is DERIVATIONS:
+        return f"the result of {digest_text(key[0])}"
     (namespace,) = connection.execute(
         "SELECT name FROM namespaces WHERE id = ?", key[:1]
     ).fetchone()

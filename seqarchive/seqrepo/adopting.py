@@ -12,21 +12,23 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .. import durable, namespaces
-from ..batches import AliasId, AliasRow, Batch, NewSequence, OnConflict
+from ..batches import Batch
 from ..durable import Sharing
 from ..errors import BadInput, BadName, Locked, NotFound
 from ..identifiers import check_alias, digest_bytes, digest_text
 from ..instances import Instance
 from ..letters import RESIDUES, letters_of
+from ..new_aliases import AliasId, AliasRow, OnConflict
+from ..new_sequences import NewSequence
 from ..shard_writer import ShardFiles
 from ..shards import beside, file_sha256
 from ..writing import Writing
@@ -121,8 +123,9 @@ def import_seqrepo(
         adoption.take_aliases(on_conflict)
         adoption.record_sources()
         report.batch = batch.id
-        report.sequences_added, report.residues_added = batch.n_sequences, batch.n_residues
-        report.conflicts = list(batch.aliases.conflicts)
+        report.sequences_added = batch.sequences.n_added
+        report.residues_added = batch.sequences.n_residues
+        report.conflicts = list(batch.aliases.counts.conflicts)
         report.seconds = round(time.monotonic() - started, 3)
         writing.commit(batch, report.as_dict())
     return report
@@ -161,6 +164,22 @@ def _open(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _read(
+    connection: sqlite3.Connection, path: Path, query: str, parameters: Sequence[object] = ()
+) -> Iterator[tuple[Any, ...]]:
+    """Rows of one of the two databases.
+
+    Raises:
+        BadInput: It is damaged, or something else. What is wrong in ours is not said of it.
+    """
+    try:
+        # Whoever lets go of ``yield from`` closes the cursor too, perhaps after its connection.
+        for row in connection.execute(query, parameters):  # noqa: UP028
+            yield row
+    except sqlite3.DatabaseError as error:
+        raise BadInput(f"not a database of SeqRepo ({error})", file=str(path)) from None
+
+
 class _Adoption:
     """One import, as far as it has got."""
 
@@ -193,8 +212,10 @@ class _Adoption:
         """Adopt each shard that has something new."""
         rows = (
             _Row(*row)
-            for row in sequences.execute(
-                "SELECT seq_id, len, alpha, relpath, added FROM seqinfo ORDER BY relpath, seq_id"
+            for row in _read(
+                sequences,
+                self._layout.sequences,
+                "SELECT seq_id, len, alpha, relpath, added FROM seqinfo ORDER BY relpath, seq_id",
             )
         )
         for relpath, some in groupby(rows, key=lambda row: row.path):
@@ -231,8 +252,6 @@ class _Adoption:
         journal = self._writing.journal
         linked = journal.temporary("adopted.fa.bgz")
         path = self._path(relpath)
-        if not is_regular(path):
-            raise BadInput("a shard is missing, or is a link", file=str(path))
         way = durable.share(path, linked)
         shard = ForeignShard(path, linked)
         waiting.sort(key=lambda row: shard.offset_of(row.key))
@@ -246,39 +265,40 @@ class _Adoption:
         for row in waiting:
             place = places[row.key]
             digest, md5, sha1, letters = (
-                _said(row, digests[row.key]) if row.key in trusted else shard.hashed(place)
+                _said(row, digests[row.key]) if row.key in trusted else shard.hashed(row.key, place)
             )
+            is_other = digest != digest_bytes(row.key)
             sequence_id = known.get(digest) or taken.get(digest)
-            if sequence_id is None and digest != digest_bytes(row.key):
+            if sequence_id is None and is_other:
                 sequence_id = self._known([digest]).get(digest)
             if sequence_id is None:
-                sequence_id = taken[digest] = self._batch.new_sequence_id()
+                sequence_id = taken[digest] = self._batch.sequences.new_id()
                 times[sequence_id] = row.added
                 new.append(
                     NewSequence(
                         sequence_id, digest, md5, sha1, row.length, letters, shard_id, place.offset
                     )
                 )
+                if is_other:  # of the record that is stored; later ones may have another name
+                    names[sequence_id] = row.key
             else:
                 self._report.sequences_known += 1
-            if digest != digest_bytes(row.key):
+            if is_other:
                 self._report.other_digest.append(f"{row.key} is SQ.{digest_text(digest)}")
                 self._other[row.key] = sequence_id
-                names[sequence_id] = row.key
         if not new:
             journal.discard(linked)
             return
         self._ways[way] += 1
         path_here, files = self._publish(shard, new, names)
         self._batch.add_shard(shard_id, path_here, files)
-        self._batch.add_sequences(new)
-        here = {sequence.id for sequence in new}
-        self._batch.add_times_of_sequences(
+        self._batch.sequences.add(new)
+        self._batch.sequences.add_times(
             (sequence_id, when)
             for sequence_id, added in times.items()
             if (when := _unix_time(added)) is not None
         )
-        self._batch.add_stored_names((one, name) for one, name in names.items() if one in here)
+        self._batch.sequences.add_stored_names(names.items())
         self._progress(shard.n_bytes)
 
     def _digests_of(self, rows: Sequence[_Row]) -> dict[str, dict[str, str]]:
@@ -287,7 +307,9 @@ class _Adoption:
         for at in range(0, len(rows), _ROWS):
             keys = [row.key for row in rows[at : at + _ROWS]]
             marks = ",".join("?" * len(keys))
-            for key, namespace, alias in self._aliases.execute(
+            for key, namespace, alias in _read(
+                self._aliases,
+                self._layout.aliases,
                 "SELECT seq_id, namespace, alias FROM seqalias WHERE is_current = 1"
                 f" AND namespace IN ('MD5', 'SHA1') AND seq_id IN ({marks})",
                 keys,
@@ -305,7 +327,7 @@ class _Adoption:
         )
 
     def _known(self, digests: Iterable[bytes]) -> dict[bytes, int]:
-        return self._batch.known_sequences(list(dict.fromkeys(digests)))
+        return self._batch.sequences.find(list(dict.fromkeys(digests)))
 
     def _path(self, relpath: object) -> Path:
         """A file of the instance, and nothing outside of it."""
@@ -315,7 +337,11 @@ class _Adoption:
             or {"", ".", ".."}.intersection(relpath.split("/"))
         ):
             raise BadInput(f"{relpath!r} is no path of a shard", file=str(self._layout.sequences))
-        return self._layout.journal / relpath
+        journal = self._layout.journal
+        path = journal / relpath
+        if not is_regular(path) or not path.parent.resolve().is_relative_to(journal.resolve()):
+            raise BadInput("a shard is missing, or is a link", file=str(path))
+        return path
 
     def _publish(
         self, shard: ForeignShard, new: Sequence[NewSequence], names: Mapping[int, str]
@@ -351,17 +377,19 @@ class _Adoption:
 
     def take_aliases(self, on_conflict: OnConflict) -> None:
         """Take the names in, former ones as history."""
-        rows = self._aliases.execute(
+        rows = _read(
+            self._aliases,
+            self._layout.aliases,
             "SELECT a.seq_id, a.namespace, a.alias, a.is_current, a.added FROM seqalias a"
             " WHERE a.namespace NOT IN ('VMC', 'SHA1', 'MD5', 'SEGUID', 'sha512t24u', 'ga4gh')"
-            " ORDER BY a.seqalias_id"
+            " ORDER BY a.seqalias_id",
         )
-        while some := rows.fetchmany(_ROWS):
+        while some := list(islice(rows, _ROWS)):
             self._take_some(some, on_conflict)
-        self._report.aliases_added = self._batch.aliases.added
-        self._report.aliases_known = self._batch.aliases.known
-        self._report.aliases_moved = self._batch.aliases.moved
-        self._report.aliases_kept = self._batch.aliases.kept
+        self._report.aliases_added = self._batch.aliases.counts.added
+        self._report.aliases_known = self._batch.aliases.counts.known
+        self._report.aliases_moved = self._batch.aliases.counts.moved
+        self._report.aliases_kept = self._batch.aliases.counts.kept
 
     def _take_some(
         self, rows: Sequence[tuple[str, str, str, int, object]], on_conflict: OnConflict
@@ -383,12 +411,12 @@ class _Adoption:
             elif is_current:
                 current.append(AliasRow(*name, sequence_id, str(self._layout.aliases), 0))
             else:
-                self._report.former_aliases += self._batch.add_former_meaning(name, sequence_id)
+                self._report.former_aliases += self._batch.aliases.add_former(name, sequence_id)
             when = _unix_time(added)
             if sequence_id is not None and when is not None:
                 times.append((*name, sequence_id, when))
-        self._batch.add_aliases(current, on_conflict)
-        self._batch.add_times_of_aliases(times)
+        self._batch.aliases.add(current, on_conflict)
+        self._batch.aliases.add_times(times)
 
     def _name(self, namespace: object, alias: object) -> AliasId | None:
         """A name as the tables here have it; None if it cannot be one."""
@@ -407,14 +435,14 @@ class _Adoption:
         """Say in the log where all of it came from."""
         for path in (self._layout.aliases, self._layout.sequences):
             size, sha256 = file_sha256(path)
-            self._batch.add_source(
+            self._batch.sources.add(
                 str(path.absolute()),
                 size_bytes=size,
                 sha256=sha256,
                 file_format="seqrepo",
                 compression="none",
                 n_records=0,
-                source_id=self._batch.new_source_id(),
+                source_id=self._batch.sources.new_id(),
             )
 
 

@@ -7,22 +7,25 @@ It answers there as it does here: a sequence is known by the digest of all its r
 from __future__ import annotations
 
 import binascii
+import os
 import sqlite3
 import time
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..database import ADOPTED, Database
+from ..database import ADOPTED, Database, ShardRow, require_readable
 from ..durable import Sharing
 from ..errors import Conflict, Corrupt
 from ..identifiers import digest_bytes, digest_text
 from ..instances import Instance
-from ..journal import INDEX_SUFFIXES, is_inside
+from ..journal import INDEX_SUFFIXES, SHARD_SUFFIX, is_inside
 from ..letters import RESIDUES, letters_in
+from ..verifying import file_problem
 from .layout import ALIASES_INDEXES, ALIASES_TABLES, SEQUENCES_TABLES, STORED_NAMESPACES, Layout
 
 #: Rows of SeqRepo's own table ``meta`` that say what an export holds.
@@ -30,6 +33,12 @@ _ARCHIVE, _BATCH = "seqarchive archive_id", "seqarchive batch"
 
 #: A file in a directory that an export may change.
 _MARK = ".seqarchive-export"
+
+#: How the names of the files of a shard end.
+_ENDS = tuple(SHARD_SUFFIX + suffix for suffix in ("", *INDEX_SUFFIXES))
+
+#: Where its unfinished files are.
+_TEMPORARY = ".tmp"
 
 
 @dataclass(slots=True)
@@ -61,25 +70,27 @@ class FeedReport:
 def export_seqrepo(instance: Instance, directory: Path) -> FeedReport:
     """Write an instance for SeqRepo, or bring one that was written before up to date.
 
-    Readers of it may go on: new shards come first, then the databases, each by one rename.
+    Readers of it may go on: new shards come first, then the databases, each by one rename; what
+    no row names any more, because it was reclaimed, goes last.
 
     Args:
         directory: Of the instance; SeqRepo's root directory is its parent.
 
     Raises:
         Conflict: There is something else. Locked: Another export writes there.
-        Corrupt: A shard is not as it was published.
+        Corrupt: A shard is missing, or has another size than when it was published.
     """
     started = time.monotonic()
-    instance.require()
+    require_readable(instance)
     layout = Layout(directory)
     _require_ours(layout)
     durable.make_directory(directory.parent)
     with durable.WriterLock(directory.parent / f".{directory.name}.lock"):
         report = FeedReport(str(directory))
         durable.make_writable(directory)
+        durable.make_directory(directory)
+        (directory / _MARK).touch()  # before all else: a directory without it is not ours
         durable.make_directory(layout.journal)
-        (directory / _MARK).touch()
         _export(instance, layout, report)
         durable.seal_directory(directory)
     report.seconds = round(time.monotonic() - started, 3)
@@ -108,7 +119,7 @@ def _said(path: Path, key: str) -> str | None:
 
 
 def _export(instance: Instance, layout: Layout, report: FeedReport) -> None:
-    temporary = layout.directory / ".tmp"
+    temporary = layout.directory / _TEMPORARY
     durable.remove_directory(temporary)
     temporary.mkdir()
     source = instance.database
@@ -120,7 +131,7 @@ def _export(instance: Instance, layout: Layout, report: FeedReport) -> None:
         report.batch = database.last_batch()
         archive_id = database.meta()["archive_id"]
         report.since = _since(layout, database, archive_id)
-        _share_shards(instance, layout, database, report)
+        named = _share_shards(instance, layout, database, report)
         _count(database, report)
     for path, build in ((layout.sequences, _Sequences), (layout.aliases, _Aliases)):
         unfinished = temporary / path.name
@@ -128,6 +139,7 @@ def _export(instance: Instance, layout: Layout, report: FeedReport) -> None:
             report.since or 0, report.batch, archive_id
         )
         durable.publish_again(unfinished, path)
+    _remove_others(layout.journal, named)
     durable.remove_directory(temporary)
 
 
@@ -141,28 +153,70 @@ def _since(layout: Layout, source: Database, archive_id: str) -> int | None:
     ((found_id, batch),) = said
     if found_id != archive_id or batch is None or not batch.isdecimal():
         return None
-    (n_reclaims,) = source.connection.execute(
-        "SELECT count(*) FROM batches WHERE id > ? AND kind = 'reclaim'", (int(batch),)
+    # What these change is in rows of older batches too: they go, or get the dates of an instance.
+    (n_others,) = source.connection.execute(
+        "SELECT count(*) FROM batches WHERE id > ? AND kind IN ('reclaim', 'import-seqrepo')",
+        (int(batch),),
     ).fetchone()
     if _left_out(source):  # perhaps since the last time
         return None
-    return None if n_reclaims or int(batch) > source.last_batch() else int(batch)
+    return None if n_others or int(batch) > source.last_batch() else int(batch)
 
 
-def _share_shards(instance: Instance, layout: Layout, source: Database, report: FeedReport) -> None:
+def _share_shards(
+    instance: Instance, layout: Layout, source: Database, report: FeedReport
+) -> set[str]:
+    """Give an export all shards. Returns the paths of their files."""
+    named = set()
     ways: Counter[Sharing] = Counter()
+    temporary = layout.directory / _TEMPORARY
+    changed: set[Path] = set()
     for shard in source.shards():
         if not is_inside(shard.path):
             raise Corrupt(f"the path of shard {shard.id} cannot be one; run `seqarchive verify`")
-        for suffix in (*INDEX_SUFFIXES, ""):
+        for suffix, size, sha256 in _files_of(shard):
             path, other = (
                 root / (shard.path + suffix) for root in (instance.journal, layout.journal)
             )
-            if other.exists():
+            named.add(shard.path + suffix)
+            _require_sound(path, size)
+            # A copy is looked at whole: what it was made from may have been mended since.
+            if other.exists() and (
+                other.samefile(path) or file_problem(other, size, sha256) is None
+            ):
                 continue
             durable.make_directory(other.parent)
-            ways[durable.share(path, other)] += 1
+            ways[durable.share_again(path, other, temporary / other.name)] += 1
+            changed.add(other.parent)
+    for parent in changed:  # the databases that name what is in them come next
+        durable.fsync(parent)
     report.files = {way.value: number for way, number in ways.items()}
+    return named
+
+
+def _remove_others(journal: Path, named: set[str]) -> None:
+    """Remove files of shards that no row of the export names any more: what was reclaimed."""
+    for directory, _, names in os.walk(journal, topdown=False):
+        parent = Path(directory)
+        for name in names:
+            path = parent / name
+            if name.endswith(_ENDS) and path.relative_to(journal).as_posix() not in named:
+                durable.remove(path)
+        durable.remove_empty_directories(parent, journal)
+
+
+def _files_of(shard: ShardRow) -> Iterator[tuple[str, int, bytes]]:
+    """Suffix, size and SHA-256 of the files of a shard, itself the last one."""
+    fai, gzi = INDEX_SUFFIXES
+    yield fai, shard.fai_bytes, shard.fai_sha256
+    yield gzi, shard.gzi_bytes, shard.gzi_sha256
+    yield "", shard.size_bytes, shard.sha256
+
+
+def _require_sound(path: Path, size: int) -> None:
+    problem = file_problem(path, size, None)
+    if problem is not None:
+        raise Corrupt(f"{path}: {problem[1]}; run `seqarchive verify`")
 
 
 def _left_out(source: Database) -> list[int]:
@@ -171,7 +225,7 @@ def _left_out(source: Database) -> list[int]:
     return [
         int(sequence_id)
         for sequence_id, name in execute("SELECT sequence_id, name FROM stored_names").fetchall()
-        if execute("SELECT 1 FROM sequences WHERE digest = ?", (digest_bytes(name),)).fetchone()
+        if execute("SELECT 1 FROM by_digest WHERE digest = ?", (digest_bytes(name),)).fetchone()
     ]
 
 
@@ -325,7 +379,7 @@ _KEY = (
 _LEFT_OUT = """
     CREATE TEMP TABLE left_out AS
     SELECT r.sequence_id AS id FROM source.stored_names r
-    WHERE EXISTS (SELECT 1 FROM source.sequences o WHERE o.digest = _bytes(r.name))"""
+    WHERE _bytes(r.name) IN (SELECT digest FROM source.sequences)"""
 
 _REPRESENTED = "s.length > 0 AND s.id NOT IN (SELECT id FROM temp.left_out)"
 

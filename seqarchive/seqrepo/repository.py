@@ -15,11 +15,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..archive import Archive, open_archive
-from ..batches import OnConflict
 from ..database import ADOPTED, Database, SequenceRow
 from ..deflines import Naming
 from ..errors import BadInterval, BadName, NotFound, ReadOnly
 from ..identifiers import (
+    Alias,
     Digest,
     DigestKey,
     Key,
@@ -38,6 +38,7 @@ from ..letters import letters_in
 from ..load_options import LoadOptions
 from ..loading import store_records
 from ..namespaces import canonical
+from ..new_aliases import OnConflict
 from ..records import Record, record_of
 from ..remote import open_remote
 from ..sequences import ArchivedSequence
@@ -55,8 +56,8 @@ _DIGESTS_IN_LOWER_CASE = frozenset(name.lower() for name in _DIGESTS)
 #: Namespaces that SeqRepo's interface has under another name than its tables.
 _OURS = {theirs: ours for ours, theirs in STORED_NAMESPACES.items()}
 
-#: Residues that wait for a commit before one is made.
-_MUCH = 100_000_000
+#: Residues, and sequences, that wait for a commit before one is made.
+_MUCH, _MANY = 100_000_000, 20_000
 
 
 class SequenceProxy(ArchivedSequence):
@@ -95,6 +96,7 @@ class SeqRepo:
 
     Raises:
         OSError: There is no such directory.
+        ReadOnly: It is to be written to, and is not on this machine.
     """
 
     def __init__(  # noqa: PLR0917  (theirs)
@@ -112,6 +114,8 @@ class SeqRepo:
         del translate_ncbi_namespace, check_same_thread, fd_cache_size
         if not upcase:
             raise ValueError("residues are always upper-case in an archive")
+        if writeable and is_remote(root_dir):
+            raise ReadOnly(f"{root_dir} cannot be written: it is not on this machine")
         if writeable and not Path(root_dir).exists():
             initialise(Instance(Path(root_dir).absolute()))
         try:
@@ -129,6 +133,9 @@ class SeqRepo:
         self._on_conflict = OnConflict(on_conflict)
         self._pending: list[Record] = []
         self._n_pending = 0
+        # What waits, which is not new a second time: digests, and names.
+        self._waiting: set[Digest] = set()
+        self._waiting_names: set[Alias] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -139,9 +146,11 @@ class SeqRepo:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is None:
-            self.commit()
-        self.archive.close()
+        try:
+            if error is None:
+                self.commit()
+        finally:
+            self.archive.close()
 
     def __getstate__(self) -> dict[str, object]:
         self.reading()  # what waits would be stored by both
@@ -152,8 +161,10 @@ class SeqRepo:
 
     def close(self) -> None:
         """Commit what was stored, and close what is open."""
-        self.commit()
-        self.archive.close()
+        try:
+            self.commit()
+        finally:
+            self.archive.close()
 
     # --- reading ----------------------------------------------------------------------------
 
@@ -294,18 +305,23 @@ class SeqRepo:
         record = record_of(seq)
         digest = digest_of(record.residues)
         record.defline = " ".join([f"ga4gh:SQ.{digest}", *map(str, names)])
-        waiting = {one.defline.split(None, 1)[0] for one in self._pending}
-        there = f"ga4gh:SQ.{digest}" in self.archive or f"ga4gh:SQ.{digest}" in waiting
-        n_known = sum(str(name) in self.archive for name in dict.fromkeys(names))
+        there = digest in self._waiting or f"ga4gh:SQ.{digest}" in self.archive
+        new = {name for name in names if self._is_new(name)}
         self._pending.append(record)
         self._n_pending += len(record.residues)
-        if self._n_pending > _MUCH:
+        self._waiting.add(digest)
+        self._waiting_names.update(new)
+        if self._n_pending > _MUCH or len(self._pending) >= _MANY:
             self.commit()
-        return int(not there), len(dict.fromkeys(names)) - n_known
+        return int(not there), len(new)
+
+    def _is_new(self, name: Alias) -> bool:
+        return name not in self._waiting_names and str(name) not in self.archive
 
     def commit(self) -> None:
         """Make what was stored durable and visible, as one batch or not at all."""
         pending, self._pending, self._n_pending = self._pending, [], 0
+        self._waiting, self._waiting_names = set(), set()
         if pending:
             options = LoadOptions(Naming("lab"), self._on_conflict)
             store_records(self.archive.instance, pending, options)
@@ -437,9 +453,9 @@ def _stored_rows(
     """Names of a sequence as rows of SeqRepo's table: namespace, alias, time, whether it is so
     still; none if there is no such sequence."""
     row = database.connection.execute(
-        f"SELECT s.id, md5, sha1, coalesce({ADOPTED}, created) FROM sequences s"
-        " JOIN batches b ON b.id = s.batch_id"
-        " LEFT JOIN adopted_sequences d ON d.sequence_id = s.id WHERE s.digest = ?",
+        f"SELECT s.id, md5, sha1, coalesce({ADOPTED}, created)"
+        " FROM by_digest k JOIN sequences s ON s.id = k.id JOIN batches b ON b.id = s.batch_id"
+        " LEFT JOIN adopted_sequences d ON d.sequence_id = s.id WHERE k.digest = ?",
         (digest_bytes(digest),),
     ).fetchone()
     if row is None:
@@ -505,7 +521,8 @@ class Sequences:
         database = self._repository.reading().database
         with database.one_commit():
             row = database.connection.execute(
-                "SELECT id FROM sequences WHERE digest = ?", (_raw(seq_id),)
+                "SELECT s.id FROM by_digest k JOIN sequences s ON s.id = k.id WHERE k.digest = ?",
+                (_raw(seq_id),),
             ).fetchone()
             if row is None:
                 raise NotFound(f"{seq_id!r} is not in the archive")

@@ -1,6 +1,7 @@
-"""The web service: GA4GH refget, sequence collections, SeqRepo's REST interface.
+"""The web service: GA4GH refget, sequence collections, SeqRepo's REST interface, tracks.
 
-It only reads. Needs the extra ``server``.
+Sequences and their names are only read; tracks and genomes can be stored, computed and deleted.
+Needs the extra ``server``.
 """
 
 from __future__ import annotations

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ..errors import (
     Ambiguous,
     BadInput,
-    BadInterval,
-    BadName,
+    Conflict,
     Locked,
     NotFound,
+    ReadOnly,
     SeqArchiveError,
     SourceError,
 )
 from .asking import Refused
+from .limiting import Slots
 
 logger = logging.getLogger("seqarchive.server")
 
@@ -53,9 +55,42 @@ def json_answer(
     )
 
 
-def refusal(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """An error; of the shape that DRS prescribes."""
-    return json_answer({"status_code": status, "msg": message}, status=status, headers=headers)
+def refusal(
+    status: int,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+    candidates: Sequence[str] = (),
+) -> Response:
+    """An error; of the shape that DRS prescribes.
+
+    Args:
+        candidates: What may have been meant.
+    """
+    document: dict[str, Any] = {"status_code": status, "msg": message}
+    if candidates:
+        document["candidates"] = list(candidates)
+    return json_answer(document, status=status, headers=headers)
+
+
+class LongAnswer(Response):
+    """An answer that has a slot while it is sent."""
+
+    def __init__(self, answer: Response, slots: Slots) -> None:
+        super().__init__()
+        self._answer = answer
+        self._slots = slots
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, or say that there are too many."""
+        try:
+            self._slots.take()
+        except Refused as error:
+            await refusal(error.status, error.message, error.headers)(scope, receive, send)
+            return
+        try:
+            await self._answer(scope, receive, send)
+        finally:
+            self._slots.give_back()
 
 
 def answering(handler: Handler) -> Handler:
@@ -67,25 +102,37 @@ def answering(handler: Handler) -> Handler:
         except Refused as error:
             return refusal(error.status, error.message, error.headers)
         except SeqArchiveError as error:
-            return refusal(status_of(error), str(error))
+            candidates = error.candidates if isinstance(error, Ambiguous) else ()
+            return refusal(status_of(error), str(error), candidates=candidates)
 
     answer.__name__ = handler.__name__
     answer.__doc__ = handler.__doc__
     return answer
 
 
+#: The first of these that an error is says its status.
+_STATUSES: tuple[tuple[type[SeqArchiveError], int], ...] = (
+    (Ambiguous, 409),
+    (NotFound, 404),
+    (BadInput, 400),
+    (Conflict, 409),
+    (ReadOnly, 403),
+    (Locked, 503),
+)
+
+
 def status_of(error: SeqArchiveError) -> int:
     """The status of an error; what is wrong on our side is logged, and told in a word."""
-    if isinstance(error, Ambiguous):
-        return 409
-    if isinstance(error, NotFound):
-        return 404
-    if isinstance(error, (BadName, BadInput, BadInterval)):
-        return 400
-    if isinstance(error, Locked):
-        return 503
-    logger.error("%s: %s", type(error).__name__, error)
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            return status
+    logger.error("%s: %s", type(error).__name__, printable(str(error)))
     return 502 if isinstance(error, SourceError) else 500
+
+
+def printable(text: str) -> str:
+    """Without what would begin a line of the log, or command a terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -10,11 +10,14 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 _NUMBER = re.compile(r"[0-9]{1,10}\Z", re.ASCII)
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)\Z", re.ASCII)
 _QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)\Z", re.ASCII)
+
+#: Whoever goes on to send is not listened to.
+_CLOSING = {"Connection": "close"}
 
 #: Positions are unsigned, of 32 bits.
 _MOST = 1 << 32
@@ -64,6 +67,45 @@ def number(request: Request, name: str) -> int | None:
     return int(values[0])
 
 
+def page_of(request: Request, usual: int = 100, most: int = 1_000) -> tuple[int, int]:
+    """The page of a list that is asked for, from 0, and how many a page has.
+
+    Args:
+        usual, most: How many, if nothing is said, and at most.
+
+    Raises:
+        Refused: 400: It makes no sense.
+    """
+    page, size = number(request, "page"), number(request, "page_size")
+    if size == 0 or (size or 0) > most:
+        raise Refused(400, f"page_size is 1 to {most:,}")
+    return page or 0, min(usual, most) if size is None else size
+
+
+def one_of(request: Request, name: str) -> str | None:
+    """A parameter; None if it is not there.
+
+    Raises:
+        Refused: 400: It is there twice.
+    """
+    values = request.query_params.getlist(name)
+    if len(values) > 1:
+        raise Refused(400, f"{name} is given {len(values)} times")
+    return values[0] if values else None
+
+
+def is_true(request: Request, name: str) -> bool:
+    """Whether a parameter is ``true``; without it, it is not.
+
+    Raises:
+        Refused: 400: It is neither ``true`` nor ``false``.
+    """
+    value = one_of(request, name)
+    if value not in (None, "true", "false", "1", "0"):
+        raise Refused(400, f"{name} is true or false")
+    return value in ("true", "1")
+
+
 def part(
     request: Request, length: int, *, is_circular: bool, limit: int | None, etag: str
 ) -> Part | None:
@@ -103,10 +145,13 @@ async def json_body(request: Request, limit: int) -> Any:
         Refused: It has more, or is not JSON.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise Refused(413, f"the body has more than {limit:,} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                raise Refused(413, f"the body has more than {limit:,} bytes", _CLOSING)
+    except ClientDisconnect:
+        raise Refused(400, "the body did not come whole") from None
     try:
         return json.loads(bytes(body))
     except (ValueError, RecursionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import BadName, NotFound
-from ..identifiers import Alias, Digest, parse_alias
+from ..identifiers import Alias, parse_alias
 from ..namespaces import canonical
-from ..reader import ArchiveReader
+from ..readable import Collection, Readable
 from ..seqcol.archived import ATTRIBUTES
-from ..seqcol.comparing import Level2, compare, parse_level2
-from ..seqcol.digests import Member, digests_of
+from ..seqcol.comparing import Level2, compare, members_in, parse_level2
+from ..seqcol.digests import digests_of
 from .answers import (
     IMMUTABLE,
     READING,
@@ -65,8 +65,9 @@ def collection_router(service: Service) -> APIRouter:
 class _Collections:
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._computed = service.limits.computing.run
 
-    def _archive(self, request: Request) -> ArchiveReader:
+    def _archive(self, request: Request) -> Readable:
         return self._service.archive_of(request)
 
     # --- one collection -------------------------------------------------------------------------
@@ -77,7 +78,7 @@ class _Collections:
         is_by_item = _one_of(request, "collated", ("true", "false")) == "false"
         identifier = request.path_params["identifier"]
         archive = self._archive(request)
-        found = await in_thread(archive.collection, identifier)
+        found: Collection = await in_thread(archive.collection, identifier)
         etag = f'"{found.digest}:{level}:{is_by_item}"'
         headers = {"Cache-Control": _caching(identifier, found.digest)}
         cached = not_modified(request, etag, headers)
@@ -85,11 +86,11 @@ class _Collections:
             return cached
         document: Any
         if level == 1:
-            document = found.level1()
+            document = await in_thread(found.level1)
         elif is_by_item:
-            document = await in_thread(_by_item, found)
+            document = await self._computed(_by_item, found)
         else:
-            document = await in_thread(found.level2)
+            document = await self._computed(found.level2)
         return json_answer(document, headers=headers | {"ETag": etag})
 
     async def attribute(self, request: Request) -> Response:
@@ -108,14 +109,14 @@ class _Collections:
                 raise NotFound(f"no collection has {name} with the digest {digest!r}")
             return self._archive(request).collection(found[0]).level2()[name]
 
-        value = await in_thread(look)
+        value = await self._computed(look)
         cached = not_modified(request, headers["ETag"], headers)
         return cached or json_answer(value, headers=headers)
 
     async def fhr(self, request: Request) -> Response:
         """What is said of a collection."""
-        identifier = request.path_params["identifier"]
-        found = self._archive(request).collection(identifier).fhr()
+        identifier, archive = request.path_params["identifier"], self._archive(request)
+        found = await in_thread(lambda: archive.collection(identifier).fhr())
         if found is None:
             raise NotFound(f"nothing is said of the collection {identifier!r}")
         return json_answer(found, headers={"Cache-Control": REVALIDATED})
@@ -148,7 +149,7 @@ class _Collections:
                 )
             return found
 
-        return json_answer(await in_thread(fetch), headers={"Cache-Control": REVALIDATED})
+        return json_answer(await self._computed(fetch), headers={"Cache-Control": REVALIDATED})
 
     # --- two of them ------------------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class _Collections:
             found = compare(a.level2(), b.level2(), digest_a=a.digest, digest_b=b.digest)
             return f'"{a.digest}:{b.digest}"', found
 
-        etag, found = await in_thread(look)
+        etag, found = await self._computed(look)
         is_fixed = {found["digests"]["a"], found["digests"]["b"]} <= {first, second}
         headers = {"Cache-Control": IMMUTABLE if is_fixed else REVALIDATED, "ETag": etag}
         return not_modified(request, etag, headers) or json_answer(found, headers=headers)
@@ -177,7 +178,7 @@ class _Collections:
             a = archive.collection(first)
             return compare(a.level2(), other, digest_a=a.digest, digest_b=digest)
 
-        return json_answer(await in_thread(look))
+        return json_answer(await self._computed(look))
 
     # --- lists ------------------------------------------------------------------------------------
 
@@ -204,7 +205,7 @@ class _Collections:
     async def list_fhr(self, request: Request) -> Response:
         """The collections of which something is said."""
         archive = self._archive(request)
-        found = await in_thread(
+        found = await self._computed(
             lambda: [one.digest for one in archive.collections() if one.fhr() is not None]
         )
         return json_answer(found, headers={"Cache-Control": REVALIDATED})
@@ -222,11 +223,9 @@ class _Collections:
         kind, namespace = _kind(request), request.path_params["namespace"]
         alias = request.path_params["alias"]
         archive = self._archive(request)
-        name = parse_alias(f"{namespace}:{alias}")
-        digest = (
-            archive.find(str(name))
-            if kind == "sequence"
-            else Digest(archive.collection(str(name)).digest)
+        name = str(parse_alias(f"{namespace}:{alias}"))
+        digest = await in_thread(
+            lambda: archive.find(name) if kind == "sequence" else archive.collection(name).digest
         )
         document = {"namespace": namespace, "alias": alias, "digest": digest}
         return json_answer(document, headers={"Cache-Control": REVALIDATED})
@@ -235,10 +234,13 @@ class _Collections:
         """All aliases of a sequence or of a collection: pairs of namespace and alias."""
         identifier = request.path_params["identifier"]
         archive = self._archive(request)
-        found: list[Alias] = (
-            archive.aliases(identifier)
-            if _kind(request) == "sequence"
-            else archive.collection(identifier).aliases()
+        is_of_sequence = _kind(request) == "sequence"
+        found: list[Alias] = await in_thread(
+            lambda: (
+                archive.aliases(identifier)
+                if is_of_sequence
+                else archive.collection(identifier).aliases()
+            )
         )
         return json_answer([list(one) for one in found], headers={"Cache-Control": REVALIDATED})
 
@@ -248,7 +250,9 @@ class _Collections:
         if _kind(request) == "sequence":
             found = await in_thread(archive.namespaces)
         else:
-            found = sorted({alias.namespace for alias, _ in archive.all_collection_aliases()})
+            found = await in_thread(
+                lambda: sorted({alias.namespace for alias, _ in archive.all_collection_aliases()})
+            )
         return json_answer(found, headers={"Cache-Control": REVALIDATED})
 
     async def list_aliases(self, request: Request) -> Response:
@@ -257,18 +261,23 @@ class _Collections:
         archive, namespace = self._archive(request), request.path_params["namespace"]
         is_of_sequences = _kind(request) == "sequence"
 
-        def look() -> list[str]:
+        def look() -> tuple[list[str], int]:
             if is_of_sequences:
-                return [alias.alias for alias, _ in archive.all_aliases(namespace)]
+                found = (alias.alias for alias, _ in archive.all_aliases(namespace))
+                return _page_of(found, page, size)
             wanted = canonical(namespace).lower()
-            return [
-                alias.alias
-                for alias, _ in archive.all_collection_aliases()
-                if alias.namespace.lower() == wanted
-            ]
+            return _page_of(
+                (
+                    alias.alias
+                    for alias, _ in archive.all_collection_aliases()
+                    if alias.namespace.lower() == wanted
+                ),
+                page,
+                size,
+            )
 
-        found = await in_thread(look)
-        return _listed(found[page * size : (page + 1) * size], len(found), page, size)
+        found, total = await self._computed(look)
+        return _listed(found, total, page, size)
 
     # --- the service ------------------------------------------------------------------------------
 
@@ -297,6 +306,16 @@ def _listed(found: list[Any], total: int, page: int, size: int) -> Response:
     )
 
 
+def _page_of(found: Iterable[str], page: int, size: int) -> tuple[list[str], int]:
+    """One page of what there is, and how many there are; no more than the page is held."""
+    begin, kept, total = page * size, [], 0
+    for one in found:
+        if begin <= total < begin + size:
+            kept.append(one)
+        total += 1
+    return kept, total
+
+
 def _caching(identifier: str, digest: str) -> str:
     return IMMUTABLE if identifier == digest else REVALIDATED
 
@@ -322,7 +341,7 @@ def _kind(request: Request) -> str:
     return kind
 
 
-def _by_item(found: Any) -> list[dict[str, Any]]:
+def _by_item(found: Collection) -> list[dict[str, Any]]:
     """A collection member by member."""
     return [
         {"name": one.name, "length": one.length, "sequence": f"SQ.{one.digest}"}
@@ -345,13 +364,7 @@ def _posted(value: object) -> tuple[Level2, str | None]:
     if not isinstance(value, dict):
         raise Refused(400, "the body is not a collection at level 2")
     found: Mapping[str, Any] = parse_level2(json.dumps(value).encode(), "the body")
-    members = [
-        Member(name, length, Digest(str(sequence).removeprefix("SQ.")))
-        for name, length, sequence in zip(
-            found["names"], found["lengths"], found["sequences"], strict=True
-        )
-    ]
-    return found, digests_of(members).digest
+    return found, digests_of(members_in(found, "the body")).digest
 
 
 def _array(description: str, item: dict[str, Any], *, is_collated: bool) -> dict[str, Any]:

@@ -1,11 +1,10 @@
-"""GA4GH DRS 1.5: the FASTA files of collections as objects, made when their bytes are wanted."""
+"""GA4GH DRS 1.5: the FASTA files of collections as objects."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter
 from starlette.concurrency import iterate_in_threadpool
@@ -13,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ..errors import NotFound, SeqArchiveError
-from ..reader import ArchiveReader
-from ..seqcol.as_fasta import CollectionFasta, FastaDigests
+from ..registry.files import Access
+from ..remote.cache import DiskCache
 from .answers import (
     IMMUTABLE,
     READING,
     REVALIDATED,
+    LongAnswer,
     answering,
     in_thread,
     json_answer,
@@ -26,17 +26,16 @@ from .answers import (
     status_of,
 )
 from .asking import Part, Refused, json_body, part
-from .served import Service
+from .objects import Digests, File, file_of
+from .served import INLINE, Service
 
 _BASE = "/ga4gh/drs/v1"
 
 #: The one way to the bytes.
 _ACCESS = "https"
 
-_MIME = "text/x-fasta"
-
-#: Files whose digests are remembered, and objects of one bulk request.
-_REMEMBERED, _BULK = 1000, 1000
+#: Objects of one bulk request.
+_BULK = 1000
 
 
 def drs_router(service: Service) -> APIRouter:
@@ -59,87 +58,102 @@ def drs_router(service: Service) -> APIRouter:
 class _Drs:
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._digests: OrderedDict[str, FastaDigests] = OrderedDict()
-        self._computing = threading.Lock()
+        self._digests = Digests(DiskCache())
 
-    def _fasta(self, request: Request, identifier: str) -> tuple[str, Any, CollectionFasta]:
-        archive: ArchiveReader = self._service.archive_of(request)
-        found = archive.collection(identifier)
-        fasta = CollectionFasta(found, archive.fetch_digest)
-        # What is given back may change with a later file of the same collection.
-        return f"{found.digest}.{found.line_bases}.{fasta.size()}", found, fasta
-
-    def _known(self, key: str, fasta: CollectionFasta) -> FastaDigests:
-        """The digests of a file, computed once: one file at a time."""
-        with self._computing:
-            known = self._digests.get(key)
-            if known is None:
-                known = self._digests[key] = fasta.digests()
-                while len(self._digests) > _REMEMBERED:
-                    self._digests.popitem(last=False)
-            return known
+    def _file(self, request: Request, identifier: str) -> File:
+        archive = self._service.archive_of(request)
+        return file_of(identifier, archive, self._service.registry, self._digests)
 
     # --- objects ----------------------------------------------------------------------------------
 
     async def object_(self, request: Request) -> Response:
         """What is known of a file."""
-        found = await in_thread(self._object, request, request.path_params["identifier"])
+        file = await in_thread(self._file, request, request.path_params["identifier"])
+        try:
+            found = await self._described([file], self._object, request, file)
+        except Refused as error:
+            if error.status != 504:
+                raise
+            # As DRS says it: it goes on, and whoever comes again finds it.
+            raise Refused(202, "the digests are being computed", error.headers) from None
         return json_answer(found, headers={"Cache-Control": REVALIDATED})
 
-    def _object(self, request: Request, identifier: str) -> dict[str, Any]:
-        key, collection, fasta = self._fasta(request, identifier)
-        digests = self._known(key, fasta)
-        digest = collection.digest
-        times = self._service.archive_of(request).committed()
+    async def _described(self, files: list[File], function: Any, *arguments: Any) -> Any:
+        """The result of a call, which may have to read all of some files."""
+        if all(file.is_known for file in files):
+            return await in_thread(function, *arguments)
+        return await self._service.limits.digesting.run(function, *arguments)
+
+    def _object(self, request: Request, file: File) -> dict[str, Any]:
+        facts = file.facts()
         return {
-            "id": digest,
-            "name": f"{digest}.fa",
-            "self_uri": f"drs://{request.url.netloc}/{digest}",
-            "size": digests.n_bytes,
-            "created_time": times[0] if times is not None else "1970-01-01T00:00:00Z",
-            "mime_type": _MIME,
+            "id": file.id,
+            "name": facts.name,
+            "self_uri": f"drs://{urlsplit(self._service.origin(request)).netloc}/{file.id}",
+            "size": facts.size,
+            "created_time": file.created,
+            "mime_type": facts.mime_type,
             "checksums": [
-                {"type": "sha-256", "checksum": digests.sha256},
-                {"type": "md5", "checksum": digests.md5},
-                {"type": "sha-512", "checksum": digests.sha512},
+                {"type": "sha-256", "checksum": facts.sha256},
+                {"type": "md5", "checksum": facts.md5},
+                {"type": "sha-512", "checksum": facts.sha512},
             ],
             "access_methods": [
-                {
-                    "type": "https",
-                    "access_id": _ACCESS,
-                    "access_url": {"url": self._where(request, digest)},
-                }
+                _method(access_id, way) for access_id, way in self._ways(request, file).items()
             ],
-            "aliases": [str(alias) for alias in collection.aliases()],
-            "description": f"A collection of {len(collection):,} sequences",
+            "aliases": file.aliases(),
+            "description": facts.description or "",
         }
 
-    @staticmethod
-    def _where(request: Request, digest: str) -> str:
-        return str(request.url_for("drs_contents", identifier=digest))
+    def _ways(self, request: Request, file: File) -> dict[str, Access]:
+        """How the bytes are reached, by the names of the ways: last by us."""
+        where = f"{self._service.address(request, _BASE)}{_BASE}/objects/{file.id}/bytes"
+        others = {f"{way.type}-{n}": way for n, way in enumerate(file.ways, 1)}
+        return {**others, _ACCESS: Access("https", where)}
 
     async def access(self, request: Request) -> Response:
         """Where the bytes of a file are."""
-        found = self._service.archive_of(request).collection(request.path_params["identifier"])
-        if request.path_params["access_id"] != _ACCESS:
-            raise NotFound(f"there is no access {request.path_params['access_id']!r}")
-        url = self._where(request, found.digest)
-        return json_answer({"url": url}, headers={"Cache-Control": REVALIDATED})
+        wanted = request.path_params["access_id"]
+        file: File = await in_thread(self._file, request, request.path_params["identifier"])
+        way = self._ways(request, file).get(wanted)
+        if way is None:
+            raise NotFound(f"there is no access {wanted!r}")
+        return json_answer({"url": way.url}, headers={"Cache-Control": REVALIDATED})
 
     async def bulk(self, request: Request) -> Response:
         """Several objects at once."""
         asked = await self._asked(request, "bulk_object_ids")
 
-        def look() -> list[tuple[str, dict[str, Any] | SeqArchiveError]]:
-            found: list[tuple[str, dict[str, Any] | SeqArchiveError]] = []
-            for identifier in asked:
-                try:
-                    found.append((identifier, self._object(request, identifier)))
-                except SeqArchiveError as error:
-                    found.append((identifier, error))
-            return found
+        found = await in_thread(self._files, request, asked)
 
-        return _bulk_answer(await in_thread(look), "resolved_drs_object")
+        def describe() -> list[tuple[str, dict[str, Any] | SeqArchiveError]]:
+            described: list[tuple[str, dict[str, Any] | SeqArchiveError]] = []
+            for identifier, one in found:
+                try:
+                    described.append(
+                        (
+                            identifier,
+                            one if isinstance(one, SeqArchiveError) else self._object(request, one),
+                        )
+                    )
+                except SeqArchiveError as error:
+                    described.append((identifier, error))
+            return described
+
+        files = [one for _, one in found if not isinstance(one, SeqArchiveError)]
+        return _bulk_answer(await self._described(files, describe), "resolved_drs_object")
+
+    def _files(
+        self, request: Request, asked: list[str]
+    ) -> list[tuple[str, File | SeqArchiveError]]:
+        """Files by what names them, or why there is none."""
+        found: list[tuple[str, File | SeqArchiveError]] = []
+        for identifier in asked:
+            try:
+                found.append((identifier, self._file(request, identifier)))
+            except SeqArchiveError as error:
+                found.append((identifier, error))
+        return found
 
     async def bulk_access(self, request: Request) -> Response:
         """Where the bytes of several files are."""
@@ -147,23 +161,25 @@ class _Drs:
         asked = document.get("bulk_object_access_ids")
         if not isinstance(asked, list) or len(asked) > _BULK:
             raise Refused(400, f"bulk_object_access_ids is a list of at most {_BULK:,}")
-        archive = self._service.archive_of(request)
+        wanted = [_wanted(one) for one in asked]
+        files = await in_thread(self._files, request, [identifier for identifier, _ in wanted])
         found: list[tuple[str, dict[str, Any] | SeqArchiveError]] = []
-        for one in asked:
-            if not isinstance(one, dict) or not isinstance(one.get("bulk_object_id"), str):
-                raise Refused(400, "an entry has bulk_object_id and bulk_access_ids")
-            identifier = one["bulk_object_id"]
-            try:
-                url = self._where(request, archive.collection(identifier).digest)
-            except SeqArchiveError as error:
-                found.append((identifier, error))
+        for (identifier, file), (_, access_ids) in zip(files, wanted, strict=True):
+            if isinstance(file, SeqArchiveError):
+                found.append((identifier, file))
                 continue
-            found.append(
-                (
-                    identifier,
-                    {"drs_object_id": identifier, "drs_access_id": _ACCESS, "url": url},
+            ways = self._ways(request, file)
+            for access_id in access_ids:
+                if access_id not in ways:
+                    found.append((identifier, NotFound(f"there is no access {access_id!r}")))
+                    continue
+                url = ways[access_id].url
+                found.append(
+                    (
+                        identifier,
+                        {"drs_object_id": identifier, "drs_access_id": access_id, "url": url},
+                    )
                 )
-            )
         return _bulk_answer(found, "resolved_drs_object_access_urls")
 
     async def _posted(self, request: Request) -> dict[str, Any]:
@@ -187,12 +203,12 @@ class _Drs:
     async def contents(self, request: Request) -> Response:
         """The file itself, or a range of it."""
         identifier = request.path_params["identifier"]
-        key, collection, fasta = await in_thread(self._fasta, request, identifier)
-        size, etag = int(key.rpartition(".")[2]), f'"{key}"'
+        file: File = await in_thread(self._file, request, identifier)
+        size, etag = file.size, f'"{file.version}"'
         headers = {
             "Accept-Ranges": "bytes",
-            "Cache-Control": IMMUTABLE if identifier == collection.digest else REVALIDATED,
-            "Content-Disposition": f'attachment; filename="{collection.digest}.fa"',
+            "Cache-Control": IMMUTABLE if identifier == file.id else REVALIDATED,
+            "Content-Disposition": f"attachment; filename*=utf-8''{quote(file.name, safe='')}",
         }
         cached = not_modified(request, etag, headers)
         if cached is not None:
@@ -207,13 +223,18 @@ class _Drs:
         headers |= {
             "ETag": etag,
             "Content-Length": str(wanted.end - wanted.start),
-            "Content-Type": f"{_MIME}; charset=utf-8",
+            "Content-Type": _content_type(file.mime_type),
         }
         if request.method == "HEAD":
             return Response(None, status, headers)
-        chunks = fasta.chunks(wanted.start, wanted.end)
+        streams = self._service.limits.streams
+        is_long = wanted.end - wanted.start > INLINE
+        if is_long:
+            streams.require()
+        chunks = file.chunks(wanted.start, wanted.end)
         first = await in_thread(next, chunks, b"")
-        return StreamingResponse(_streamed(first, chunks), status, headers)
+        answer = StreamingResponse(_streamed(first, chunks), status, headers)
+        return LongAnswer(answer, streams) if is_long else answer
 
     async def service_info(self, request: Request) -> Response:
         """What this service is."""
@@ -226,6 +247,29 @@ class _Drs:
             drs={"maxBulkRequestLength": _BULK, "objectCount": n_objects},
         )
         return json_answer(document, headers={"Cache-Control": REVALIDATED})
+
+
+def _method(access_id: str, way: Access) -> dict[str, Any]:
+    more = {"cloud": way.cloud, "region": way.region}
+    return {
+        "type": way.type,
+        "access_id": access_id,
+        "access_url": {"url": way.url},
+        **{name: value for name, value in more.items() if value is not None},
+    }
+
+
+def _content_type(mime_type: str) -> str:
+    return f"{mime_type}; charset=utf-8" if mime_type.startswith("text/") else mime_type
+
+
+def _wanted(entry: object) -> tuple[str, list[str]]:
+    """An entry of a bulk request: what names a file, and the ways that are asked for."""
+    if isinstance(entry, dict) and isinstance(entry.get("bulk_object_id"), str):
+        access_ids = entry.get("bulk_access_ids") or [_ACCESS]
+        if isinstance(access_ids, list) and all(isinstance(one, str) for one in access_ids):
+            return entry["bulk_object_id"], access_ids[:_BULK]
+    raise Refused(400, "an entry has bulk_object_id and bulk_access_ids")
 
 
 def _bulk_answer(found: list[tuple[str, dict[str, Any] | SeqArchiveError]], name: str) -> Response:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import FastAPI
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -17,7 +19,15 @@ from ..instances import LATEST, Instance
 from ..manifests import read_manifest
 from ..reader import ArchiveReader
 from ..releases import INDEX
-from .answers import IMMUTABLE, READING, REVALIDATED, refusal, status_of
+from .answers import IMMUTABLE, READING, REVALIDATED, LongAnswer, refusal, status_of
+from .limiting import Slots
+from .served import INLINE
+
+#: A short part of a file, asked for by its first and its last byte.
+_PART = re.compile(rb"bytes=([0-9]{1,18})-([0-9]{1,18})\Z")
+
+#: What may be in a path as it is.
+_IN_PATHS = "/:@!$&'()*+,;="
 
 #: Releases that are kept open.
 _OPEN = 16
@@ -29,11 +39,22 @@ class Releases:
 
     Args:
         make: The application of one release.
+        streams: Places for long answers.
+        base_url: As of ``Service``.
     """
 
-    def __init__(self, root: Path, make: Callable[[ArchiveReader], FastAPI]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        make: Callable[[ArchiveReader], FastAPI],
+        *,
+        streams: Slots,
+        base_url: str | None = None,
+    ) -> None:
         self._root = root
         self._make = make
+        self._streams = streams
+        self._base_url = base_url or ""
         self._open: OrderedDict[str, tuple[frozenset[str], FastAPI]] = OrderedDict()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -44,25 +65,31 @@ class Releases:
         name, _, rest = path.partition("/")
         try:
             if path in ("", INDEX):
-                answer: Response = _file(self._root / INDEX, REVALIDATED)
+                answer: Response = self._file(scope, INDEX, REVALIDATED)
             elif name == LATEST:
                 newest = Instance.at(self._root, LATEST).name
-                where = f"{scope.get('root_path', '')}/{newest}/{rest}"
+                here = self._base_url + scope.get("root_path", "")
+                where = f"{here}/{newest}/{quote(rest, safe=_IN_PATHS)}"
                 query = scope["query_string"].decode("latin-1")
                 headers = {"Cache-Control": REVALIDATED}
                 answer = RedirectResponse(f"{where}?{query}" if query else where, 307, headers)
+            elif path == name and self._release(name):
+                answer = RedirectResponse(f"{name}/")  # what is relative there needs the slash
             else:
                 files, app = self._release(name)
                 if rest not in files:
                     prefix = f"{scope.get('root_path', '')}/{name}"
                     await app({**scope, "root_path": prefix}, receive, send)
                     return
-                answer = _file(self._root / name / rest, IMMUTABLE)
+                answer = self._file(scope, f"{name}/{rest}", IMMUTABLE)
             if scope["method"] not in READING:
                 answer = refusal(405, "files are only read")
         except SeqArchiveError as error:
             answer = refusal(status_of(error), str(error))
         await answer(scope, receive, send)
+
+    def _file(self, scope: Scope, path: str, caching: str) -> Response:
+        return _file(scope, self._root / path, caching, self._streams)
 
     def _release(self, name: str) -> tuple[frozenset[str], FastAPI]:
         """The files of a release, and what answers for it."""
@@ -91,10 +118,12 @@ class StoreFiles:
 
     Args:
         directory: Where it is, or will be.
+        streams: Places for long answers.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, streams: Slots) -> None:
         self._directory = directory
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request below the path that this is mounted at."""
@@ -111,13 +140,14 @@ class StoreFiles:
             # What a digest names never changes; indexes and the manifest do.
             is_fixed = parts[0] == "sequences"
             try:
-                answer = _file(self._directory / path, IMMUTABLE if is_fixed else REVALIDATED)
+                caching = IMMUTABLE if is_fixed else REVALIDATED
+                answer = _file(scope, self._directory / path, caching, self._streams)
             except NotFound as error:
                 answer = refusal(404, str(error))
         await answer(scope, receive, send)
 
 
-def _file(path: Path, caching: str) -> Response:
+def _file(scope: Scope, path: Path, caching: str, streams: Slots) -> Response:
     """A file, or the part of it that is asked for.
 
     Raises:
@@ -130,12 +160,23 @@ def _file(path: Path, caching: str) -> Response:
     if not stat.S_ISREG(status.st_mode) or not os.access(path, os.R_OK):
         raise NotFound("no such file")
     is_json = path.suffix == ".json"
-    return FileResponse(
+    answer = FileResponse(
         path,
         headers={"Cache-Control": caching},
         media_type="application/json" if is_json else "application/octet-stream",
         stat_result=status,
     )
+    is_short = scope["method"] == "HEAD" or status.st_size <= INLINE or _is_short_part(scope)
+    return answer if is_short else LongAnswer(answer, streams)
+
+
+def _is_short_part(scope: Scope) -> bool:
+    """Whether a short part of a file is asked for."""
+    for name, value in scope["headers"]:
+        if name == b"range":
+            match = _PART.match(value)
+            return match is not None and int(match[2]) - int(match[1]) < INLINE
+    return False
 
 
 class Latest:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from .answers import READING, REVALIDATED, answering, in_thread, json_answer
+from ..genomes.naming import FIELDS, GenomeNames, Row
+from .answers import READING, REVALIDATED, answering, json_answer
 from .asking import Refused, number
 from .served import Service
 
@@ -31,6 +30,8 @@ def genome_router(service: Service) -> APIRouter:
 class _Genomes:
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._computed = service.limits.computing.run
+        self._names = GenomeNames()
 
     async def aliases(self, request: Request) -> Response:
         """Names of collections with what they mean; a page of them."""
@@ -38,32 +39,38 @@ class _Genomes:
         if limit == 0 or (limit or 0) > self._service.limits.page_size:
             raise Refused(400, f"limit is 1 to {self._service.limits.page_size:,}")
         size = _LIMIT if limit is None else limit
+        asked = request.query_params
+        fields = [
+            one for text in asked.getlist("search_fields") for one in text.split(",") if one
+        ] or FIELDS[:2]
+        unknown = [one for one in fields if one not in FIELDS]
+        if unknown:
+            raise Refused(400, f"search_fields are some of {', '.join(FIELDS)}")
+        operator = asked.get("operator", "or").lower()
+        if operator not in ("and", "or"):
+            raise Refused(400, "operator is and (in all fields) or or (in one of them)")
         archive = self._service.archive_of(request)
-        wanted = {name: request.query_params.get(name) for name in ("name", "genome_digest")}
-        rows = [
-            {"name": alias.alias, "namespace": alias.namespace, "genome_digest": digest}
-            for alias, digest in await in_thread(archive.all_collection_aliases)
-            if wanted["name"] in (None, alias.alias) and wanted["genome_digest"] in (None, digest)
-        ]
+
+        def look() -> tuple[list[Row], int]:
+            return self._names.listing(archive).page(
+                offset,
+                size,
+                name=asked.get("name"),
+                digest=asked.get("genome_digest"),
+                text=asked.get("q") or None,
+                fields=fields,
+                is_in_all=operator == "and",
+            )
+
+        rows, total = await self._computed(look)
         document = {
-            "items": rows[offset : offset + size],
-            "pagination": {"offset": offset, "limit": size, "total": len(rows)},
+            "items": [row._asdict() for row in rows],
+            "pagination": {"offset": offset, "limit": size, "total": total},
         }
         return json_answer(document, headers={"Cache-Control": REVALIDATED})
 
     async def alias(self, request: Request) -> Response:
-        """A collection by a name, with or without its namespace: all of it, and its FHR."""
+        """A genome by a name: all of its collection, and its FHR."""
         archive, alias = self._service.archive_of(request), request.path_params["alias"]
-
-        def look() -> dict[str, Any]:
-            found = archive.collection(alias)
-            arrays = found.level2()
-            return {
-                "alias": alias,
-                "digest": found.digest,
-                "source": "server",
-                "collection": {name: arrays[name] for name in ("names", "lengths", "sequences")},
-                "fhr": found.fhr(),
-            }
-
-        return json_answer(await in_thread(look), headers={"Cache-Control": REVALIDATED})
+        document = await self._computed(self._names.record, archive, alias)
+        return json_answer(document, headers={"Cache-Control": REVALIDATED})

@@ -6,12 +6,14 @@ import json
 import logging
 import time
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .limiting import Slots
 
 access = logging.getLogger("seqarchive.access")
 
@@ -29,9 +31,12 @@ class Measuring:
         kinds: The first parts of paths that are told apart.
         shared: A directory in which processes that serve together count, if there are several:
             that of PROMETHEUS_MULTIPROC_DIR, which was set before this module was imported.
+        streams: Places for long answers.
     """
 
-    def __init__(self, app: ASGIApp, kinds: frozenset[str], shared: str | None) -> None:
+    def __init__(
+        self, app: ASGIApp, kinds: frozenset[str], shared: str | None, streams: Slots
+    ) -> None:
         self._app = app
         self._kinds = kinds
         self._shared = shared
@@ -52,6 +57,13 @@ class Measuring:
         self._bytes = Counter(
             "seqarchive_response_bytes", "Bytes of bodies", ("kind",), registry=self._registry
         )
+        open_streams = Gauge(
+            "seqarchive_open_streams",
+            "Long answers that are under way",
+            registry=self._registry,
+            multiprocess_mode="livesum",
+        )
+        streams.seen = open_streams.set
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, and take note of it."""
@@ -93,6 +105,7 @@ class Measuring:
 def _line(scope: Scope, status: int, n_bytes: int, seconds: float) -> str:
     headers = dict(scope["headers"])
     query = scope["query_string"].decode("latin-1")
+    # All but ASCII is escaped: no client writes a line of its own, or commands a terminal.
     return json.dumps(
         {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -104,6 +117,5 @@ def _line(scope: Scope, status: int, n_bytes: int, seconds: float) -> str:
             "milliseconds": round(seconds * 1000, 3),
             "range": headers.get(b"range", b"").decode("latin-1") or None,
             "agent": headers.get(b"user-agent", b"").decode("latin-1") or None,
-        },
-        ensure_ascii=False,
-    )
+        }
+    ).replace("\x7f", "\\u007f")

@@ -9,142 +9,103 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..seqcol.archived import ATTRIBUTES
+from ..seqcol.matching import KINDS
 from ..version import __version__
+from .describing import (
+    COUNT,
+    END,
+    OBJECT,
+    PAGING,
+    POSITION,
+    RANGE,
+    SHORT_PAGING,
+    START,
+    STRINGS,
+    TEXT,
+    TEXT_OR_NULL,
+    Json,
+    as_json,
+    described,
+    paged,
+    query,
+)
+from .track_paths import TRACK_PATHS
 
-Json = dict[str, Any]
-
-_POSITION = {"type": "integer", "minimum": 0, "maximum": (1 << 32) - 1}
-_TEXT = {"type": "string"}
-_STRINGS = {"type": "array", "items": _TEXT}
-_OBJECT: Json = {"type": "object"}
-_ERROR = {"$ref": "#/components/schemas/Error"}
+#: Below what the routes of sequence collections are too.
+SEQCOL = "/seqcol"
 
 _PLAIN = {
-    f"text/vnd.ga4gh.refget.v{version}+plain": {"schema": _TEXT}
+    f"text/vnd.ga4gh.refget.v{version}+plain": {"schema": TEXT}
     for version in ("2.0.0", "1.0.0", "1.0.1")
 }
 _REFGET_JSON = {
-    f"application/vnd.ga4gh.refget.v{version}+json": {"schema": _OBJECT}
+    f"application/vnd.ga4gh.refget.v{version}+json": {"schema": OBJECT}
     for version in ("2.0.0", "1.0.0", "1.0.1")
 }
 
-_REASONS = {
-    400: "A parameter makes no sense",
-    404: "There is none",
-    405: "Not with this method",
-    406: "Not in a form that is accepted",
-    409: "The name means several things",
-    413: "The body is too large",
-    416: "There is no such part",
-    422: "The name means several things, or the range is reversed",
-}
-
-
-def _query(name: str, schema: Json, description: str) -> Json:
-    return {"name": name, "in": "query", "schema": schema, "description": description}
-
-
-_START = _query("start", _POSITION, "First residue, from 0")
-_END = _query("end", _POSITION, "Behind the last residue")
-_RANGE = {
-    "name": "Range",
-    "in": "header",
-    "schema": _TEXT,
-    "description": "One range of bytes, instead of start and end",
-}
-_PAGING = [
-    _query("page", {"type": "integer", "minimum": 0}, "From 0"),
-    _query("page_size", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Of a page"),
-]
-
-
-def _content(schema: Json) -> Json:
-    return {"application/json": {"schema": schema}}
-
-
-def _operation(
-    name: str,
-    tag: str,
-    summary: str,
-    content: Json,
-    *,
-    parameters: Sequence[Json] = (),
-    refused: Sequence[int] = (404,),
-    body: Json | None = None,
-    is_partial: bool = False,
-    may_be_cached: bool = False,
-) -> Json:
-    """A description of one operation.
-
-    Args:
-        content: Of the answer, by media type.
-        refused: Statuses of errors.
-        is_partial: Whether a Range is answered with 206.
-        may_be_cached: Whether there may be a 304.
-    """
-    responses: Json = {"200": {"description": "What was asked for", "content": content}}
-    if is_partial:
-        responses["206"] = {"description": "The range", "content": content}
-    if may_be_cached:
-        responses["304"] = {"description": "The client has it"}
-    for status in refused:
-        responses[str(status)] = {"description": _REASONS[status], "content": _content(_ERROR)}
-    found: Json = {
-        "operationId": name,
-        "tags": [tag],
-        "summary": summary,
-        "parameters": list(parameters),
-        "responses": responses,
-    }
-    if body is not None:
-        found["requestBody"] = {"required": True, "content": _content(body)}
-    return found
-
-
-def _listed(item: Json) -> Json:
-    number = {"type": "integer", "minimum": 0}
-    return {
-        "type": "object",
-        "properties": {
-            "results": {"type": "array", "items": item},
-            "pagination": {
-                "type": "object",
-                "properties": {"page": number, "page_size": number, "total": number},
-                "required": ["page", "page_size", "total"],
-            },
-        },
-        "required": ["results", "pagination"],
-    }
-
-
 _SEQUENCES, _COLLECTIONS = "refget sequences", "sequence collections"
 _SEQREPO, _DRS, _GENOMES = "SeqRepo", "DRS", "genomes"
+_LOOKING, _PAGE = "looking around", "page"
+
+#: What the page consists of.
+_PAGE_PARTS = ("text/html", "text/css", "text/javascript", "image/svg+xml")
 
 _COMPARISON = {
     "type": "object",
-    "properties": dict.fromkeys(("digests", "attributes", "array_elements"), _OBJECT),
+    "properties": dict.fromkeys(("digests", "attributes", "array_elements"), OBJECT),
     "required": ["digests", "attributes", "array_elements"],
 }
 _LEVEL2 = {
     "type": "object",
     "properties": {
-        "names": _STRINGS,
+        "names": STRINGS,
         "lengths": {"type": "array", "items": {"type": "integer", "minimum": 0}},
-        "sequences": _STRINGS,
+        "sequences": STRINGS,
     },
     "required": ["names", "lengths", "sequences"],
+}
+_GENOME = {
+    "type": "object",
+    "properties": {
+        "alias": TEXT,
+        "digest": TEXT,
+        "source": TEXT,
+        "collection": _LEVEL2,
+        "fhr": {"type": ["object", "null"]},
+        **dict.fromkeys(("species", "assembly_accession", "description"), TEXT_OR_NULL),
+    },
+    "required": ["alias", "digest", "source", "collection", "fhr"],
+}
+_ALIASES = {
+    "type": "object",
+    "properties": {
+        "items": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": dict.fromkeys(("name", "genome_digest", "namespace", "source"), TEXT),
+                "required": ["name", "genome_digest", "namespace", "source"],
+            },
+        },
+        "pagination": {
+            "type": "object",
+            "properties": dict.fromkeys(("offset", "limit", "total"), COUNT),
+            "required": ["offset", "limit", "total"],
+        },
+    },
+    "required": ["items", "pagination"],
 }
 _REGIONS = {
     "type": "array",
     "items": {
         "type": "object",
-        "properties": {"chrom": _TEXT, "start": _POSITION, "end": _POSITION},
+        "properties": {"chrom": TEXT, "start": POSITION, "end": POSITION},
         "required": ["chrom"],
     },
 }
 _BULK = {
     "type": "object",
-    "properties": {"bulk_object_ids": {"type": "array", "items": _TEXT, "maxItems": 1000}},
+    "properties": {"bulk_object_ids": {"type": "array", "items": TEXT, "maxItems": 1000}},
     "required": ["bulk_object_ids"],
 }
 _BULK_ACCESS = {
@@ -155,7 +116,7 @@ _BULK_ACCESS = {
             "maxItems": 1000,
             "items": {
                 "type": "object",
-                "properties": {"bulk_object_id": _TEXT, "bulk_access_ids": _STRINGS},
+                "properties": {"bulk_object_id": TEXT, "bulk_access_ids": STRINGS},
                 "required": ["bulk_object_id"],
             },
         }
@@ -164,7 +125,7 @@ _BULK_ACCESS = {
 }
 
 _OF_SEQUENCE = {
-    "parameters": (_START, _END, _RANGE),
+    "parameters": (START, END, RANGE),
     "refused": (400, 404, 406, 409, 416),
     "is_partial": True,
     "may_be_cached": True,
@@ -173,185 +134,290 @@ _OF_SEQUENCE = {
 #: Path -> method -> operation.
 PATHS: dict[str, dict[str, Json]] = {
     "/sequence/service-info": {
-        "get": _operation(
+        "get": described(
             "sequence_service_info", _SEQUENCES, "What the service is", _REFGET_JSON, refused=(406,)
         )
     },
     "/sequence/{identifier}/metadata": {
-        "get": _operation(
+        "get": described(
             "sequence_metadata", _SEQUENCES, "Digests, length and names of a sequence",
             _REFGET_JSON, refused=(404, 406, 409),
         )
     },
     "/sequence/{identifier}": {
-        "get": _operation("sequence", _SEQUENCES, "Residues", _PLAIN, **_OF_SEQUENCE)  # type: ignore[arg-type]
+        "get": described("sequence", _SEQUENCES, "Residues", _PLAIN, **_OF_SEQUENCE)  # type: ignore[arg-type]
     },
     "/md5/{identifier}": {
-        "get": _operation("sequence_by_md5", _SEQUENCES, "Residues by MD5", _PLAIN, **_OF_SEQUENCE)  # type: ignore[arg-type]
+        "get": described("sequence_by_md5", _SEQUENCES, "Residues by MD5", _PLAIN, **_OF_SEQUENCE)  # type: ignore[arg-type]
     },
     "/collection/{identifier}": {
-        "get": _operation(
-            "collection", _COLLECTIONS, "A collection", _content({"type": ["object", "array"]}),
+        "get": described(
+            "collection", _COLLECTIONS, "A collection", as_json({"type": ["object", "array"]}),
             parameters=(
-                _query("level", {"type": "integer", "enum": [1, 2]}, "1: digests; 2: arrays"),
-                _query("collated", {"type": "string", "enum": ["true", "false"]}, "By attribute"),
+                query("level", {"type": "integer", "enum": [1, 2]}, "1: digests; 2: arrays"),
+                query("collated", {"type": "string", "enum": ["true", "false"]}, "By attribute"),
             ),
             refused=(400, 404, 409), may_be_cached=True,
         )
     },
     "/collection/{identifier}/fhr": {
-        "get": _operation(
-            "fhr", _COLLECTIONS, "What is said of a collection", _content(_OBJECT),
+        "get": described(
+            "fhr", _COLLECTIONS, "What is said of a collection", as_json(OBJECT),
             refused=(404, 409),
         )
     },
     "/collection/{identifier}/regions": {
-        "post": _operation(
+        "post": described(
             "regions", _COLLECTIONS, "Residues of ranges of members",
-            _content({"type": "array", "items": _OBJECT}),
+            as_json({"type": "array", "items": OBJECT}),
             refused=(400, 404, 409, 413, 416), body=_REGIONS,
         )
     },
     "/comparison/{first}/{second}": {
-        "get": _operation(
+        "get": described(
             "comparison", _COLLECTIONS, "What two collections have in common",
-            _content(_COMPARISON), refused=(404, 409), may_be_cached=True,
+            as_json(_COMPARISON), refused=(404, 409), may_be_cached=True,
         )
     },
     "/comparison/{first}": {
-        "post": _operation(
+        "post": described(
             "comparison_posted", _COLLECTIONS, "The same with one that is posted",
-            _content(_COMPARISON), refused=(400, 404, 409, 413), body=_LEVEL2,
+            as_json(_COMPARISON), refused=(400, 404, 409, 413), body=_LEVEL2,
         )
     },
     "/list/collection": {
-        "get": _operation(
-            "list_collections", _COLLECTIONS, "Digests of collections", _content(_listed(_TEXT)),
+        "get": described(
+            "list_collections", _COLLECTIONS, "Digests of collections", as_json(paged(TEXT)),
             parameters=(
-                *_PAGING,
-                *(_query(name, _TEXT, "Only with this digest") for name in ATTRIBUTES),
+                *PAGING,
+                *(query(name, TEXT, "Only with this digest") for name in ATTRIBUTES),
             ),
             refused=(400,),
         )
     },
     "/list/attributes/{attribute}": {
-        "get": _operation(
-            "list_attribute", _COLLECTIONS, "Digests of an attribute", _content(_listed(_TEXT)),
-            parameters=_PAGING, refused=(400, 404),
+        "get": described(
+            "list_attribute", _COLLECTIONS, "Digests of an attribute", as_json(paged(TEXT)),
+            parameters=PAGING, refused=(400, 404),
         )
     },
     "/list/fhr": {
-        "get": _operation(
+        "get": described(
             "list_fhr", _COLLECTIONS, "Collections of which something is said",
-            _content(_STRINGS), refused=(),
+            as_json(STRINGS), refused=(),
         )
     },
     "/list/alias/{kind}": {
-        "get": _operation(
-            "list_namespaces", _COLLECTIONS, "Namespaces of aliases", _content(_STRINGS),
+        "get": described(
+            "list_namespaces", _COLLECTIONS, "Namespaces of aliases", as_json(STRINGS),
             refused=(400, 404),
         )
     },
     "/list/alias/{kind}/{namespace}": {
-        "get": _operation(
-            "list_aliases", _COLLECTIONS, "Aliases of a namespace", _content(_listed(_TEXT)),
-            parameters=_PAGING, refused=(400, 404),
+        "get": described(
+            "list_aliases", _COLLECTIONS, "Aliases of a namespace", as_json(paged(TEXT)),
+            parameters=PAGING, refused=(400, 404),
         )
     },
     "/attribute/collection/{attribute}/{digest}": {
-        "get": _operation(
-            "attribute", _COLLECTIONS, "The array of an attribute", _content({"type": "array"}),
+        "get": described(
+            "attribute", _COLLECTIONS, "The array of an attribute", as_json({"type": "array"}),
             refused=(404,), may_be_cached=True,
         )
     },
     "/alias/{kind}/{namespace}/{alias}": {
-        "get": _operation(
-            "alias", _COLLECTIONS, "What an alias means", _content(_OBJECT), refused=(400, 404, 409)
+        "get": described(
+            "alias", _COLLECTIONS, "What an alias means", as_json(OBJECT), refused=(400, 404, 409)
         )
     },
     "/aliases/{kind}/{identifier}": {
-        "get": _operation(
+        "get": described(
             "aliases", _COLLECTIONS, "All aliases of a sequence or of a collection",
-            _content({"type": "array", "items": _STRINGS}), refused=(400, 404, 409),
+            as_json({"type": "array", "items": STRINGS}), refused=(400, 404, 409),
         )
     },
     "/service-info": {
-        "get": _operation(
-            "service_info", _COLLECTIONS, "What the service is", _content(_OBJECT), refused=()
+        "get": described(
+            "service_info", _COLLECTIONS, "What the service is", as_json(OBJECT), refused=()
         )
     },
     "/seqrepo/1/ping": {
-        "get": _operation(
-            "seqrepo_ping", _SEQREPO, "That it is there", _content(_OBJECT), refused=()
+        "get": described(
+            "seqrepo_ping", _SEQREPO, "That it is there", as_json(OBJECT), refused=()
         )
     },
     "/seqrepo/1/sequence/{identifier}": {
-        "get": _operation(
-            "seqrepo_sequence", _SEQREPO, "Residues", {"text/plain": {"schema": _TEXT}},
-            parameters=(_START, _END), refused=(400, 404, 422),
+        "get": described(
+            "seqrepo_sequence", _SEQREPO, "Residues", {"text/plain": {"schema": TEXT}},
+            parameters=(START, END), refused=(400, 404, 422),
         )
     },
     "/seqrepo/1/metadata/{identifier}": {
-        "get": _operation(
-            "seqrepo_metadata", _SEQREPO, "Names, length and letters", _content(_OBJECT),
+        "get": described(
+            "seqrepo_metadata", _SEQREPO, "Names, length and letters", as_json(OBJECT),
             refused=(404, 422),
         )
     },
     "/v4/aliases": {
-        "get": _operation(
-            "v4_aliases", _GENOMES, "Names of collections", _content(_OBJECT),
+        "get": described(
+            "v4_aliases", _GENOMES, "Names of genomes", as_json(_ALIASES),
             parameters=(
-                _query("offset", _POSITION, "From 0"),
-                _query("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Of a page"),
-                _query("name", _TEXT, "Only of this name"),
-                _query("genome_digest", _TEXT, "Only of this collection"),
+                query("offset", POSITION, "From 0"),
+                query("limit", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Of a page"),
+                query("name", TEXT, "Only of this name"),
+                query("genome_digest", TEXT, "Only of this collection"),
+                query("q", TEXT, "Only with this in them; those that begin with it come first"),
+                query("search_fields", TEXT, "Where: some of name,genome_digest,namespace"),
+                query(
+                    "operator", {"type": "string", "enum": ["or", "and"]},
+                    "In one of the fields, or in all of them",
+                ),
             ),
             refused=(400,),
         )
     },
     "/v4/aliases/{alias}": {
-        "get": _operation(
-            "v4_alias", _GENOMES, "A collection by a name", _content(_OBJECT), refused=(404, 409)
+        "get": described(
+            "v4_alias", _GENOMES, "A genome by a name", as_json(_GENOME), refused=(404, 409)
+        )
+    },
+    "/summary": {
+        "get": described("summary", _LOOKING, "What is served", as_json(OBJECT), refused=())
+    },
+    "/summary/collections": {
+        "get": described(
+            "summary_collections", _LOOKING, "Collections with their names, the newest first",
+            as_json(paged(OBJECT)), parameters=SHORT_PAGING, refused=(400,),
+        )
+    },
+    "/search": {
+        "get": described(
+            "search", _LOOKING, "What a name, the beginning of one, or a digest may mean",
+            as_json(OBJECT),
+            parameters=(
+                {**query("q", TEXT, "What to search for"), "required": True},
+                query("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}, "At most"),
+            ),
+            refused=(400,),
+        )
+    },
+    "/changes": {
+        "get": described(
+            "changes", _LOOKING, "What changed from one release to another",
+            as_json(paged(OBJECT)),
+            parameters=(
+                *SHORT_PAGING,
+                {**query("from", TEXT, "A release, or master"), "required": True},
+                {**query("to", TEXT, "A release, or master"), "required": True},
+                query("kind", TEXT, "Only changes of this kind"),
+            ),
+            refused=(400, 404),
+        )
+    },
+    "/sequence/{identifier}/history": {
+        "get": described(
+            "sequence_history", _LOOKING, "The names that a sequence has and had",
+            as_json(paged(OBJECT)), parameters=SHORT_PAGING, refused=(400, 404, 409),
+        )
+    },
+    "/sequence/{identifier}/composition": {
+        "get": described(
+            "sequence_composition", _LOOKING, "How often each letter occurs", as_json(OBJECT),
+            refused=(404, 409), may_be_cached=True,
+        )
+    },
+    "/collection/{identifier}/provenance": {
+        "get": described(
+            "collection_provenance", _LOOKING, "Names, files and batches of a collection",
+            as_json(OBJECT), refused=(404, 409),
+        )
+    },
+    "/collection/{identifier}/members": {
+        "get": described(
+            "collection_members", _LOOKING, "The sequences of a collection",
+            as_json(paged(OBJECT)),
+            parameters=(*SHORT_PAGING, query("name", TEXT, "Only with this in their names")),
+            refused=(400, 404, 409),
+        )
+    },
+    "/comparison/{first}/{second}/members": {
+        "get": described(
+            "comparison_members", _LOOKING, "Which member of one collection is which of another",
+            as_json(paged(OBJECT)),
+            parameters=(
+                *SHORT_PAGING,
+                query("kind", {"type": "string", "enum": [*KINDS, "moved"]}, "Only of this kind"),
+                query(
+                    "bands", {"type": "integer", "minimum": 1, "maximum": 200},
+                    "Also put together in so many bands",
+                ),
+            ),
+            refused=(400, 404, 409),
+        )
+    },
+    "/": {
+        "get": described(
+            "page", _PAGE, "A page for people", {"text/html": {"schema": TEXT}},
+            refused=(), may_be_cached=True,
+        )
+    },
+    "/page/{name}": {
+        "get": described(
+            "page_part", _PAGE, "A part of the page",
+            {kind: {"schema": TEXT} for kind in _PAGE_PARTS},
+            may_be_cached=True,
         )
     },
     "/ga4gh/drs/v1/service-info": {
-        "get": _operation(
-            "drs_service_info", _DRS, "What the service is", _content(_OBJECT), refused=()
+        "get": described(
+            "drs_service_info", _DRS, "What the service is", as_json(OBJECT), refused=()
         )
     },
     "/ga4gh/drs/v1/objects/{identifier}": {
-        method: _operation(
-            f"drs_object_{method}", _DRS, "The file of a collection", _content(_OBJECT),
-            refused=(404, 409),
+        method: described(
+            f"drs_object_{method}", _DRS, "The file of a collection", as_json(OBJECT),
+            refused=(202, 404, 409),
         )
         for method in ("get", "post")
     },
     "/ga4gh/drs/v1/objects/{identifier}/access/{access_id}": {
-        method: _operation(
-            f"drs_access_{method}", _DRS, "Where its bytes are", _content(_OBJECT),
+        method: described(
+            f"drs_access_{method}", _DRS, "Where its bytes are", as_json(OBJECT),
             refused=(404, 409),
         )
         for method in ("get", "post")
     },
     "/ga4gh/drs/v1/objects/{identifier}/bytes": {
-        "get": _operation(
-            "drs_contents", _DRS, "Its bytes", {"text/x-fasta": {"schema": _TEXT}},
-            parameters=(_RANGE,), refused=(400, 404, 409, 416), is_partial=True, may_be_cached=True,
+        "get": described(
+            "drs_contents", _DRS, "Its bytes", {"text/x-fasta": {"schema": TEXT}},
+            parameters=(RANGE,), refused=(400, 404, 409, 416), is_partial=True, may_be_cached=True,
         )
     },
     "/ga4gh/drs/v1/objects": {
-        "post": _operation(
-            "drs_bulk", _DRS, "Several objects at once", _content(_OBJECT),
+        "post": described(
+            "drs_bulk", _DRS, "Several objects at once", as_json(OBJECT),
             refused=(400, 413), body=_BULK,
         )
     },
     "/ga4gh/drs/v1/objects/access": {
-        "post": _operation(
-            "drs_bulk_access", _DRS, "Where the bytes of several are", _content(_OBJECT),
+        "post": described(
+            "drs_bulk_access", _DRS, "Where the bytes of several are", as_json(OBJECT),
             refused=(400, 413), body=_BULK_ACCESS,
         )
     },
 }  # fmt: skip
+
+PATHS |= TRACK_PATHS
+
+# Whoever comes from refgenie asks for sequence collections here.
+PATHS |= {
+    SEQCOL + path: {
+        method: {**one, "operationId": f"seqcol_{one['operationId']}"}
+        for method, one in operations.items()
+    }
+    for path, operations in PATHS.items()
+    if any(_COLLECTIONS in one["tags"] for one in operations.values())
+}
 
 
 def document(name: str, servers: Sequence[str] = ()) -> Mapping[str, Any]:
@@ -367,7 +433,7 @@ def document(name: str, servers: Sequence[str] = ()) -> Mapping[str, Any]:
         "paths": {
             path: {
                 "parameters": [
-                    {"name": part[1:-1], "in": "path", "required": True, "schema": _TEXT}
+                    {"name": part[1:-1], "in": "path", "required": True, "schema": TEXT}
                     for part in path.split("/")
                     if part.startswith("{")
                 ],
@@ -379,7 +445,11 @@ def document(name: str, servers: Sequence[str] = ()) -> Mapping[str, Any]:
             "schemas": {
                 "Error": {
                     "type": "object",
-                    "properties": {"status_code": {"type": "integer"}, "msg": _TEXT},
+                    "properties": {
+                        "status_code": {"type": "integer"},
+                        "msg": TEXT,
+                        "candidates": STRINGS,
+                    },
                     "required": ["status_code", "msg"],
                 }
             }

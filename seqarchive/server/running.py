@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, cast
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client.multiprocess import mark_process_dead
+from starlette.requests import Request
 from starlette.types import ASGIApp
+from uvicorn.supervisors import Multiprocess
 
+from ..errors import NotFound
+from ..genomes.store_entries import StoreEntry, entries_of_urls, merged_entries
+from ..genomes.stores import Stores
 from ..instances import LATEST, Instance
-from ..reader import ArchiveReader
+from ..registry import open_registry
+from ..registry.reading import Registered
 from ..rgstore import is_store
 from ..roots import open_readers
 from ..sources import directory_at, is_remote
 from .app import create_app
+from .connections import Config
 from .files import Latest
+from .jobs import Jobs
+from .limiting import Pool, Slots
 from .measuring import Measuring
 from .openapi import PATHS
-from .served import Limits, Service
+from .served import SECONDS, UPLOAD, Limits, Service, service_of
+
+if TYPE_CHECKING:
+    from ..registry.registry import Registry
 
 #: Seconds that answers under way have when the service is stopped.
 _GRACE = 10
@@ -34,6 +50,8 @@ def run(
     port: int,
     workers: int = 1,
     max_connections: int | None = None,
+    request_timeout: float = SECONDS,
+    trusted_proxies: Sequence[str] = (),
     log_level: str = "info",
 ) -> None:
     """Serve until somebody stops it.
@@ -41,8 +59,10 @@ def run(
     Args:
         factory: ``module:function`` that makes the application, for each process anew.
         max_connections: Of each process; who comes when there are more gets 503.
+        request_timeout: As of ``Config``.
+        trusted_proxies: Addresses (also of networks) whose word counts about who asks, and how.
     """
-    uvicorn.run(
+    config = Config(
         factory,
         factory=True,
         host=host,
@@ -52,9 +72,47 @@ def run(
         access_log=False,  # there is one of our own
         server_header=False,
         limit_concurrency=max_connections,
+        request_timeout=request_timeout,
         timeout_keep_alive=_IDLE,
         timeout_graceful_shutdown=_GRACE,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
     )
+    try:
+        listening = [config.bind_socket()]
+    except SystemExit:  # with a code of uvicorn's own, and a line that says why
+        raise SystemExit(1) from None
+    if workers > 1:
+        _Workers(config, sockets=listening).run()
+        return
+    server = uvicorn.Server(config)
+
+    def stop(*_signal: object) -> None:
+        """Of a signal that comes too early, or once more when all is done (uvicorn's custom)."""
+        if not server.started:
+            raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=listening)
+
+
+class _Workers(Multiprocess):
+    """The processes that serve; one that dies is replaced."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace who died; what it had under way is not under way any more."""
+        before = {one.pid for one in self.processes}
+        super().keep_subprocess_alive()
+        for pid in before - {one.pid for one in self.processes}:
+            if pid is not None:
+                mark_process_dead(pid)  # type: ignore[no-untyped-call]
+
+    def terminate_all(self) -> None:
+        """Stop them; who comes from now on finds nobody, instead of waiting for what is to end."""
+        for one in self.sockets:
+            one.close()
+        super().terminate_all()
 
 
 #: First parts of paths, told apart in what is measured.
@@ -63,40 +121,130 @@ _KINDS = frozenset(
 )
 
 
-def measured_app_of(*arguments: Any, shared: str | None = None, **options: Any) -> ASGIApp:
+def measured_app_of(
+    addresses: Sequence[str],
+    instance: str | None,
+    *,
+    shared: str | None = None,
+    max_subsequence: int | None = None,
+    max_streams: int | None = None,
+    request_timeout: float = SECONDS,
+    max_upload: int = UPLOAD,
+    room: int | None = None,
+    jobs: int = 2,
+    **options: Any,
+) -> ASGIApp:
     """``app_of``, with ``/metrics`` and a line of the log for each request.
 
     Args:
         shared: As for ``Measuring``.
+        request_timeout: Seconds that somebody waits for a computation.
+        max_upload: Bytes of a file that is sent to be stored.
+        room: Bytes of computed tracks that are kept on the disk.
+        jobs: Computations at one time that outlast their requests.
     """
-    app = app_of(*arguments, **options)
-    measuring = Measuring(app, _KINDS, shared)
+    limits = Limits(
+        subsequence=max_subsequence,
+        streams=Slots(max_streams),
+        computing=Pool(2, request_timeout),
+        digesting=Pool(1, request_timeout),
+        upload=max_upload,
+        room=room,
+    )
+    app = app_of(addresses, instance, limits=limits, jobs=jobs, **options)
+    measuring = Measuring(app, _KINDS, shared, limits.streams)
     app.add_route("/metrics", measuring.metrics, methods=["GET"], name="metrics")
     return measuring
 
 
 def app_of(
-    addresses: Sequence[str], instance: str | None, *, max_subsequence: int | None = None
+    addresses: Sequence[str],
+    instance: str | None,
+    *,
+    store: str | None = None,
+    stores: Sequence[Sequence[Any]] = (),
+    database: str | Mapping[str, str] | None = None,
+    alias_order: Sequence[str] = (),
+    limits: Limits | None = None,
+    jobs: int = 2,
+    **options: Any,
 ) -> FastAPI:
     """The application that serves what is at some addresses.
 
     Args:
         addresses: Directories and URLs, as commands have them.
+        store: Address of a RefgetStore, which is served instead.
+        stores: Several, as fields of ``StoreEntry``; with no addresses, those that the registry
+            lists are served too.
+        database: That of a registry (or the variables that say it), whose names, collections and
+            files are served too.
+        alias_order: Namespaces of stores, in which a genome's name is looked for.
+        jobs: As for ``measured_app_of``.
+        options: Of ``create_app``.
 
     Raises:
-        NotFound, SourceError: It cannot be opened.
+        NotFound, SourceError: It cannot be opened. BadName: A wrong base URL, or database.
     """
-    limits = Limits(subsequence=max_subsequence)
-    if len(addresses) != 1 or is_remote(addresses[0]):
-        return create_app(cast(ArchiveReader, open_readers(addresses, instance)), limits=limits)
-    place = directory_at(addresses[0])
+    limits = limits or Limits()
+    registry = None if database is None else open_registry(database)
+    given = [StoreEntry(*one) for one in stores]
+    given += entries_of_urls([] if store is None else [store])
+    if given or not addresses:
+        service, more = _of_stores(given, registry, alias_order)
+    elif len(addresses) == 1 and not is_remote(addresses[0]):
+        service, more = _of_directory(addresses[0], instance, alias_order)
+    else:
+        service, more = service_of(open_readers(addresses, instance), is_near=False), {}
+    service = replace(service, limits=limits, jobs=Jobs(jobs))
+    if registry is not None:
+        service = _registered(service, registry)
+    return create_app(service, **more, **options)
+
+
+def _of_stores(
+    given: Sequence[StoreEntry], registry: Registry | None, order: Sequence[str]
+) -> tuple[Service, dict[str, Any]]:
+    """A service of RefgetStores, and what else its application serves."""
+
+    def listed() -> list[StoreEntry]:
+        return merged_entries(given, [] if registry is None else registry.stores())
+
+    entries = listed()
+    if not entries:
+        raise NotFound("there is nothing to serve: no archive, and no store")
+    found = Stores(entries, order=order, listed=None if registry is None else listed)
+    if registry is None:
+        found.require()
+    is_near = not any(is_remote(one.url) for one in entries)
+    service = Service(lambda _request: found.fresh(), is_near=is_near, stores=found)
+    if len(entries) > 1 or is_remote(entries[0].url):
+        return service, {}
+    return service, {"store": directory_at(entries[0].url)}
+
+
+def _of_directory(
+    address: str, instance: str | None, order: Sequence[str]
+) -> tuple[Service, dict[str, Any]]:
+    """The same of whatever there is in a directory."""
+    place = directory_at(address)
     if is_store(place) and instance is None:
-        archive = cast(ArchiveReader, open_readers(addresses))
-        return create_app(archive, limits=limits, store=place)
+        return _of_stores(entries_of_urls([address]), None, order)
     root = Instance.found(place, instance).root
-    store = root / "rgstore"
+    more = {"root": root, "store": root / "rgstore"}
     if instance == LATEST:
-        newest = Service(Latest(root), limits=limits)
-        return create_app(newest, limits=limits, root=root, store=store)
-    archive = cast(ArchiveReader, open_readers(addresses, instance))
-    return create_app(archive, limits=limits, root=root, store=store)
+        return Service(Latest(root)), more
+    return service_of(open_readers([address], instance)), more
+
+
+def _registered(service: Service, registry: Registry) -> Service:
+    """The same with a registry, which is asked over a network."""
+    both: Registered | None = None
+
+    def archive_of(request: Request) -> Registered:
+        nonlocal both
+        archive = service.archive_of(request)
+        if both is None or both.archive is not archive:  # another release is the newest now
+            both = Registered(archive, registry)
+        return both
+
+    return replace(service, archive_of=archive_of, registry=registry, is_near=False)

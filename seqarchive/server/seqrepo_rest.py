@@ -8,11 +8,14 @@ from starlette.responses import Response, StreamingResponse
 
 from ..errors import Ambiguous
 from ..seqrepo.layout import spelled_names
+from ..sequences import ArchivedSequence
 from ..version import __version__
-from .answers import READING, REVALIDATED, answering, in_thread, json_answer
+from .answers import READING, REVALIDATED, LongAnswer, answering, in_thread, json_answer
 from .asking import Part, Refused, number
 from .sequences import pieces_of
 from .served import INLINE, Service
+
+_PING = "/seqrepo/1/ping"
 
 
 def seqrepo_router(service: Service) -> APIRouter:
@@ -20,7 +23,7 @@ def seqrepo_router(service: Service) -> APIRouter:
     router = APIRouter(tags=["SeqRepo"])
     about = _SeqRepo(service)
     for path, handler in (
-        ("/seqrepo/1/ping", about.ping),
+        (_PING, about.ping),
         ("/seqrepo/1/sequence/{identifier:path}", about.sequence),
         ("/seqrepo/1/metadata/{identifier:path}", about.metadata),
     ):
@@ -36,7 +39,7 @@ class _SeqRepo:
     async def ping(self, request: Request) -> Response:
         """That the service is there."""
         document = {
-            "url": str(request.url_for("seqrepo_ping")),
+            "url": self._service.address(request, _PING) + _PING,
             "version": __version__,
             "dependencies": {"seqrepo": {"version": __version__, "root": ""}},
         }
@@ -52,7 +55,8 @@ class _SeqRepo:
             raise Refused(422, "start is behind end")
         archive = self._service.archive_of(request)
         try:
-            found = archive[request.path_params["identifier"]]
+            identifier = request.path_params["identifier"]
+            found: ArchivedSequence = await self._service.quickly(archive.__getitem__, identifier)
         except Ambiguous as error:
             raise Refused(422, str(error)) from None
         length = len(found)
@@ -66,10 +70,12 @@ class _SeqRepo:
         if request.method == "HEAD":
             return Response(None, 200, headers)
         if last - first <= INLINE:
-            residues = archive.fetch_digest(found.digest, first, max(last, first))
+            residues: str = await self._service.quickly(
+                archive.fetch_digest, found.digest, first, max(last, first)
+            )
             return Response(residues.encode("ascii"), 200, headers)
         pieces = pieces_of(archive, found, Part(first, last, is_range=False))
-        return StreamingResponse(pieces, 200, headers)
+        return LongAnswer(StreamingResponse(pieces, 200, headers), self._service.limits.streams)
 
     async def metadata(self, request: Request) -> Response:
         """Length, letters, names and when it was added."""

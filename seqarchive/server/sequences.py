@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from ..identifiers import DigestKey, qualified_key
-from ..reader import ArchiveReader
+from ..readable import Readable
 from ..sequences import ArchivedSequence
 from .answers import (
     IMMUTABLE,
     READING,
     REVALIDATED,
+    LongAnswer,
     answering,
     in_thread,
     json_answer,
@@ -56,6 +58,18 @@ _PIECE = 1 << 20
 _FIRST = 1 << 16
 
 
+def plain_sequence_router(service: Service) -> APIRouter:
+    """The routes that most requests mean, to be looked at first: of names without a slash."""
+    router = APIRouter(tags=["refget sequences"])
+    about = _Sequences(service)
+    for path, handler, name in (
+        ("/sequence/service-info", about.service_info, "plain_sequence_service_info"),
+        ("/sequence/{identifier}", about.sequence, "plain_sequence"),
+    ):
+        router.add_route(path, answering(handler), methods=READING, name=name)
+    return router
+
+
 def sequence_router(service: Service) -> APIRouter:
     """Routes below ``/sequence``, and ``/md5`` as ENA has it."""
     router = APIRouter(tags=["refget sequences"])
@@ -86,18 +100,24 @@ class _Sequences:
 
     async def _sequence(self, request: Request, identifier: str) -> Response:
         kind = negotiated(request, _PLAIN)
-        archive = self._service.archive_of(request)
-        found = archive[identifier]
+        archive, quickly = self._service.archive_of(request), self._service.quickly
+        found: ArchivedSequence = await quickly(archive.__getitem__, identifier)
+        name = f"sha512t24u:{found.digest}"
         length, etag = len(found), f'"SQ.{found.digest}"'
         wanted = part(
             request,
             length,
-            is_circular="start" in request.query_params and archive.is_circular(identifier),
+            is_circular="start" in request.query_params
+            and await quickly(archive.is_circular, name),
             limit=self._service.limits.subsequence,
             etag=etag,
         )
         status = 200
-        headers = {"Cache-Control": _caching(identifier), "Accept-Ranges": "bytes"}
+        headers = {
+            "Cache-Control": _caching(identifier),
+            "Accept-Ranges": "bytes",
+            "Vary": "Accept",  # the same residues are of another media type for other clients
+        }
         if wanted is None:
             wanted = Part(0, length, is_range=False)
         elif wanted.is_range:
@@ -114,12 +134,15 @@ class _Sequences:
         if request.method == "HEAD":
             return Response(None, status, headers)
         if n_residues <= INLINE:
-            residues = archive.fetch_digest(found.digest, *_bounds(wanted, length))
+            bounds = _bounds(wanted, length)
+            residues: str = await quickly(archive.fetch_digest, found.digest, *bounds)
             return Response(residues.encode("ascii"), status, headers)
+        self._service.limits.streams.require()
         pieces = pieces_of(archive, found, wanted)
         # The first piece comes before the status is sent: what is damaged is an error.
         first = await anext(pieces)
-        return StreamingResponse(_following(first, pieces), status, headers)
+        answer = StreamingResponse(_following(first, pieces), status, headers)
+        return LongAnswer(answer, self._service.limits.streams)
 
     # --- what is known --------------------------------------------------------------------------
 
@@ -128,25 +151,7 @@ class _Sequences:
         kind = negotiated(request, _JSON)
         archive = self._service.archive_of(request)
         identifier = request.path_params["identifier"]
-        found = archive[identifier]
-        names = dict(
-            name.split(":", 1)
-            for name in archive.translate(identifier, ["md5", "ga4gh", "trunc512"])
-        )
-        document = {
-            "metadata": {
-                "id": names["ga4gh"],
-                "md5": names["md5"],
-                "ga4gh": names["ga4gh"],
-                "trunc512": names["trunc512"],
-                "length": len(found),
-                "circular": archive.is_circular(identifier),
-                "aliases": [
-                    {"alias": alias.alias, "naming_authority": alias.namespace}
-                    for alias in found.aliases
-                ],
-            }
-        }
+        document = {"metadata": await self._service.quickly(_metadata, archive, identifier)}
         return json_answer(document, media_type=kind.full, headers={"Cache-Control": REVALIDATED})
 
     async def service_info(self, request: Request) -> Response:
@@ -177,6 +182,24 @@ class _Sequences:
         return json_answer(document, media_type=kind.full, headers={"Cache-Control": REVALIDATED})
 
 
+def _metadata(archive: Readable, identifier: str) -> dict[str, Any]:
+    found = archive[identifier]
+    name = f"sha512t24u:{found.digest}"
+    names = dict(one.split(":", 1) for one in archive.translate(name, ["md5", "ga4gh", "trunc512"]))
+    return {
+        "id": names["ga4gh"],
+        "md5": names["md5"],
+        "ga4gh": names["ga4gh"],
+        "trunc512": names["trunc512"],
+        "length": len(found),
+        "circular": archive.is_circular(name),
+        "aliases": [
+            {"alias": alias.alias, "naming_authority": alias.namespace}
+            for alias in archive.aliases(name)
+        ],
+    }
+
+
 def _caching(identifier: str) -> str:
     """What caches may do: what has the name of a digest never changes."""
     bare = identifier.partition(":")[2] or identifier
@@ -192,7 +215,7 @@ def _bounds(wanted: Part, length: int) -> tuple[int, int]:
 
 
 async def pieces_of(
-    archive: ArchiveReader, found: ArchivedSequence, wanted: Part
+    archive: Readable, found: ArchivedSequence, wanted: Part
 ) -> AsyncIterator[bytes]:
     """The residues of a part, read by other threads than the one that answers."""
     length = len(found)

@@ -12,10 +12,21 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import SourceError
 
+#: What stands in for no password: a key may have a slash in it, but then it has no dot.
+_HOST = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,126}[A-Za-z0-9-]{1,63}")
+_BUCKET = re.compile(r"[a-z0-9.-]{3,63}")
+
 
 def shown(address: str) -> str:
-    """An address as it may be shown: without a name and a password in it."""
-    return re.sub(r"://.*@", "://", address, flags=re.DOTALL)
+    """An address as it may be shown: without a name and a password in it.
+
+    A password may have any character, so that everything before the last ``@`` may be one: unless
+    what comes first can only be a host, or a bucket.
+    """
+    scheme, colon, rest = address.partition("://")
+    first, slash, _ = rest.partition("/")
+    is_plain = (_BUCKET if scheme.lower() == "s3" else _HOST).fullmatch(first) is not None
+    return scheme + colon + (rest if slash and is_plain else rest.rpartition("@")[2])
 
 
 def is_remote(address: str | os.PathLike[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -19,6 +20,8 @@ DELAYS = (0.2, 1.0, 3.0, 8.0)
 _SLOWEST = 1000
 _PATIENCE = 60.0
 
+_NUMBER = re.compile("[0-9]{1,19}")
+
 
 class Interrupted(SourceError):
     """A failure that may be gone when the same is asked again.
@@ -30,6 +33,18 @@ class Interrupted(SourceError):
     def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Unreachable(Interrupted):
+    """Nobody answers at an address."""
+
+
+class Refused(SourceError):
+    """A server answers with a status that is not worth another attempt."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class NotInstalled(SourceError):
@@ -138,10 +153,16 @@ def in_time(chunks: Iterator[bytes], what: str) -> Iterator[bytes]:
             raise Interrupted(f"{what}: too slow ({n_bytes:,} bytes so far)")
 
 
+def number_in(text: str) -> int | None:
+    """The number that a source says; None if it says none, or one that there cannot be."""
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
 def require_size(found: str, size: int | None, what: str) -> None:
     """Raise SourceError if a source says that a file has another size; it may say nothing."""
-    if size is not None and found.isdigit() and int(found) != size:
-        raise SourceError(f"{what} has {int(found):,} bytes instead of {size:,}")
+    said = number_in(found)
+    if size is not None and said is not None and said != size:
+        raise SourceError(f"{what} has {said:,} bytes instead of {size:,}")
 
 
 def gathered(chunks: Iterator[bytes], max_bytes: int, what: str) -> bytes:

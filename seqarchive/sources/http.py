@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -18,7 +18,20 @@ from ..errors import NotFound, SourceError
 from ..forks import ForkLock
 from ..version import __version__
 from . import shown
-from .base import CHUNK, Denied, Interrupted, NoRanges, Stream, gathered, in_time, require_size
+from .base import (
+    CHUNK,
+    Denied,
+    Interrupted,
+    NoRanges,
+    Refused,
+    Stream,
+    Unreachable,
+    gathered,
+    in_time,
+    number_in,
+    require_size,
+)
+from .sessions import Session
 
 #: Seconds to connect, and between two bytes.
 _TIMEOUTS = (10.0, 30.0)
@@ -29,8 +42,9 @@ _CONNECTIONS = 16
 #: How long a server may ask us to wait.
 _LONGEST_WAIT = 60.0
 
-#: How often a server may send us elsewhere.
+#: How often a server may send us elsewhere, and bytes of a page about it that are worth reading.
 _REDIRECTS = 5
+_SHORT_PAGE = 1 << 12
 
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(?:\d{1,19}|\*)\Z", re.ASCII)
@@ -58,7 +72,7 @@ class HttpSource:
         self._login = HTTPBasicAuth(user.encode(), password.encode()) if user or password else None
         self._address = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
         self._lock = ForkLock()
-        self._session: requests.Session | None = None
+        self._session: Session | None = None
         self._pid = 0
 
     def __reduce__(self) -> tuple[type[HttpSource], tuple[str]]:
@@ -72,10 +86,10 @@ class HttpSource:
     def _where(self, path: str) -> str:
         return f"{self.address}/{path}"
 
-    def _connections(self) -> requests.Session:
+    def _connections(self) -> Session:
         with self._lock:
             if self._session is None or self._pid != os.getpid():  # a fork shares no connection
-                self._session, self._pid = requests.Session(), os.getpid()
+                self._session, self._pid = Session(), os.getpid()
                 adapter = requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS)
                 self._session.mount("http://", adapter)
                 self._session.mount("https://", adapter)
@@ -86,13 +100,15 @@ class HttpSource:
             return self._session
 
     @contextmanager
-    def _get(self, path: str, headers: dict[str, str]) -> Iterator[requests.Response]:
-        url = f"{self.address}/{quote(path)}"
+    def _get(
+        self, path: str, headers: dict[str, str], query: str = ""
+    ) -> Iterator[requests.Response]:
+        url = f"{self.address}/{quote(path)}{query}"
         where = self._where(path)
         try:
             response = self._follow(url, headers)
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise Interrupted(f"{where}: {_reason(error)}") from None
+            raise Unreachable(f"{where}: {_reason(error)}") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             # Also of a redirect to what is no address.
             raise SourceError(f"{where}: {_reason(error)}") from None
@@ -101,9 +117,9 @@ class HttpSource:
             yield response
 
     def _follow(self, url: str, headers: dict[str, str]) -> requests.Response:
-        """The answer at the end of some redirects. Their pages are not read; and none of them leads
-        from ``https`` to what anybody on the way can read and change, or to another kind of place.
-        Name and password are for the server that they were given for.
+        """The answer at the end of some redirects. Long pages of theirs are not read to their end;
+        and none of them leads from ``https`` to what anybody on the way can read and change, or to
+        another kind of place. Name and password are for the server that they were given for.
         """
         home = _origin(url)
         for _ in range(_REDIRECTS + 1):
@@ -118,6 +134,7 @@ class HttpSource:
             if not response.is_redirect:
                 return response
             with response:
+                _finish(response)
                 before = urlsplit(response.url).scheme
                 url = urljoin(response.url, response.headers["Location"])
             if urlsplit(url).scheme not in ("https", before):
@@ -126,7 +143,12 @@ class HttpSource:
 
     def read(self, path: str, max_bytes: int) -> bytes:
         """A whole file."""
-        with self._get(path, {}) as response:
+        return self.answer(path, max_bytes, {})
+
+    def answer(self, path: str, max_bytes: int, query: Mapping[str, str | int]) -> bytes:
+        """What a service answers; otherwise as ``read``."""
+        asked = f"?{urlencode(query)}" if query else ""
+        with self._get(path, {}, asked) as response:
             if response.status_code != 200:
                 raise SourceError(f"{self._where(path)}: status {response.status_code}")
             chunks = _body(response, self._where(path))
@@ -192,7 +214,9 @@ def _check_status(response: requests.Response, where: str) -> None:
         wait = _wait(response.headers.get("Retry-After", ""))
         raise Interrupted(message, retry_after=wait)
     if status not in (200, 206):
-        raise (Denied if status in (401, 403) else SourceError)(message)
+        if status in (401, 403):
+            raise Denied(message)
+        raise Refused(message, status)
     if response.headers.get("Content-Encoding", "identity") not in ("", "identity"):
         raise SourceError(f"{where}: the server compresses what it should give as it is")
 
@@ -204,7 +228,7 @@ def _wait(text: str) -> float:
             seconds = float(text[:9])
         else:
             seconds = (parsedate_to_datetime(text) - datetime.now(timezone.utc)).total_seconds()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return 0.0
     return min(max(seconds, 0.0), _LONGEST_WAIT)
 
@@ -228,10 +252,18 @@ def _body(response: requests.Response, where: str) -> Iterator[bytes]:
     return in_time(chunks(), where)
 
 
+def _finish(response: requests.Response) -> None:
+    """Read a page that nobody needs, if it is short: the connection can be used again then."""
+    n_bytes = number_in(response.headers.get("Content-Length", ""))
+    if n_bytes is not None and n_bytes <= _SHORT_PAGE:
+        with suppress(SourceError):
+            gathered(_body(response, ""), _SHORT_PAGE, "")
+
+
 def _check_length(response: requests.Response, n_bytes: int, where: str) -> None:
-    said = response.headers.get("Content-Length", "")
-    if said.isdigit() and int(said) != n_bytes:
-        raise Interrupted(f"{where}: {n_bytes:,} bytes of {int(said):,}")
+    said = number_in(response.headers.get("Content-Length", ""))
+    if said is not None and said != n_bytes:
+        raise Interrupted(f"{where}: {n_bytes:,} bytes of {said:,}")
 
 
 def _reason(error: Exception) -> str:
@@ -247,6 +279,9 @@ def _reason(error: Exception) -> str:
         inner = following
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
-    text = str(inner).rpartition(": ")[2] or type(inner).__name__
+    # What broke off says so, and has the reason behind it once more.
+    said = inner.args[0] if inner.args and isinstance(inner.args[0], str) else str(inner)
+    text = said.rpartition(": ")[2] or type(inner).__name__
+    text = re.sub(r"IncompleteRead\((.*)\)", r"\1", text)
     text = re.sub(r"\[Errno -?\d+\] ", "", text)
     return shown(text)[:200]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,10 @@ import botocore.exceptions
 import urllib3
 from boto3.s3.transfer import TransferConfig
 
-from ..errors import Conflict, NotFound, SourceError
+from ..errors import Conflict, NotFound, SeqArchiveError, SourceError
 from ..forks import ForkLock
 from . import shown
-from .base import CHUNK, Interrupted, Stream, gathered, in_time, require_size
+from .base import CHUNK, Denied, Interrupted, Stream, gathered, in_time, require_size
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -39,6 +39,7 @@ _COPYING = TransferConfig(use_threads=False, multipart_threshold=_COPY_BYTES)
 
 _MISSING = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412", "409"})
+_DENIED = frozenset({"AccessDenied", "403"})
 _TRANSIENT = frozenset({"SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout"})
 
 
@@ -96,6 +97,8 @@ class S3Source:
                 raise NotFound(f"{where}: no such object") from None
             if code in _TAKEN:
                 raise Conflict(f"{where} is there already") from None
+            if code in _DENIED:  # also of what is not there, if its names may not be listed
+                raise Denied(message) from None
             raise (Interrupted if code in _TRANSIENT else SourceError)(message) from None
         except (
             botocore.exceptions.HTTPClientError,
@@ -106,6 +109,13 @@ class S3Source:
             raise Interrupted(f"{where}: {type(error).__name__}") from None
         except (botocore.exceptions.BotoCoreError, boto3.exceptions.Boto3Error) as error:
             raise SourceError(f"{where}: {error}") from None
+        except SeqArchiveError:  # some of ours are of the kinds below
+            raise
+        except (ValueError, LookupError, RuntimeError) as error:
+            # Headers that botocore cannot read, or does without; and redirects without end.
+            raise SourceError(
+                f"{where}: the bucket's answer makes no sense ({type(error).__name__}: {error})"
+            ) from None
 
     def _chunks(self, body: Any, path: str) -> Iterator[bytes]:
         def chunks() -> Iterator[bytes]:
@@ -124,8 +134,9 @@ class S3Source:
             answer = client.get_object(Bucket=self._bucket, Key=self._key(path))
         with closing(answer["Body"]):
             found = gathered(self._chunks(answer["Body"], path), max_bytes, where)
-        if len(found) != answer["ContentLength"]:
-            raise Interrupted(f"{where}: {len(found):,} bytes of {answer['ContentLength']:,}")
+        n_bytes = _required(answer, "ContentLength", where)
+        if len(found) != n_bytes:
+            raise Interrupted(f"{where}: {len(found):,} bytes of {n_bytes:,}")
         return found
 
     def read_range(self, path: str, start: int, end: int, size: int | None = None) -> bytes:
@@ -187,7 +198,7 @@ class S3Source:
         """Whether an object is the one that ``put_file`` made of a file. Endpoints that keep no
         notes are asked for the MD5, which an object that came in one part has."""
         found = self._head(path)
-        if found is None or found["ContentLength"] != Path(file).stat().st_size:
+        if found is None or found.get("ContentLength") != Path(file).stat().st_size:
             return False
         for name, noted in found["Metadata"].items():
             if name.lower() == "sha256":  # some servers write names in their own way
@@ -201,7 +212,9 @@ class S3Source:
     def size_of(self, path: str) -> int | None:
         """Bytes of an object."""
         found = self._head(path)
-        return None if found is None else int(found["ContentLength"])
+        if found is None:
+            return None
+        return int(_required(found, "ContentLength", f"{self._url}/{path}"))
 
     def sizes(self) -> Iterator[tuple[str, int]]:
         """All objects below the prefix, with their sizes."""
@@ -212,7 +225,8 @@ class S3Source:
             )
             for page in pages:
                 for one in page.get("Contents", ()):
-                    yield one["Key"].removeprefix(prefix), one["Size"]
+                    key = str(_required(one, "Key", self._url))
+                    yield key.removeprefix(prefix), int(_required(one, "Size", self._url))
 
     def remove(self, path: str) -> None:
         """Remove an object, if it is there."""
@@ -232,6 +246,12 @@ class S3Source:
             if self._client is not None and self._pid == os.getpid():
                 self._client.close()
             self._client = None
+
+
+def _required(answer: Mapping[str, Any], name: str, where: str) -> Any:
+    if name not in answer:
+        raise SourceError(f"{where}: the bucket does not say {name}")
+    return answer[name]
 
 
 def _client() -> S3Client:

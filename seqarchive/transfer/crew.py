@@ -27,7 +27,7 @@ def for_each(
         stop: Set when no more work is wanted. A function that outlives that must change nothing.
 
     Raises:
-        Whatever the first call that fails raises.
+        Whatever the first call that fails raises, or ``items`` itself.
     """
     todo = iter(items)
     lock = threading.Lock()
@@ -35,11 +35,11 @@ def for_each(
 
     def work() -> None:
         while not stop.is_set():
-            with lock:
-                item = next(todo, None)
-            if item is None:
-                break
             try:
+                with lock:
+                    item = next(todo, None)
+                if item is None:
+                    break
                 results.put((function(item), None))
             except BaseException as error:
                 results.put((None, error))

@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -19,12 +19,12 @@ from typing import Any
 
 from .. import durable
 from ..chunks import chunk_table
-from ..database import Database
+from ..copies import files_of_root
 from ..errors import Conflict, Corrupt, Locked, NotFound, ReadOnly, SeqArchiveError, SourceError
-from ..instances import MASTER, Instance
+from ..instances import Instance
 from ..journal import INDEX_SUFFIXES, is_inside
 from ..manifests import Manifest, ManifestFile, read_manifest
-from ..releases import Releasing, listed_sha256, named_place, releases
+from ..releases import Releasing, listed_sha256, named_place, unfinished
 from ..shards import file_sha256
 from ..sources.base import DELAYS, Interrupted, Source
 from ..sources.directory import DirectorySource
@@ -35,6 +35,7 @@ from ..sources.published import (
     listing_of,
     signature_of,
 )
+from ..track_files import is_track_path
 from ..verifying import Finding, verify
 from .crew import for_each
 from .signing import signer
@@ -130,8 +131,12 @@ def pull(
         report.files_here, report.bytes_here = report.n_files, report.n_bytes
         new = signature if _is_new(given, signature, place) else None
         if new is not None or _is_unfinished(place, published.sha256):
-            with suppress(ReadOnly):  # then nothing was begun here
+            try:
                 _finish_earlier(place, new)
+            except (ReadOnly, Locked):
+                if new is not None:
+                    raise
+                # Nothing was begun here, or somebody is at it; and nothing is to be kept.
     else:
         durable.make_directory(root)
         with durable.WriterLock(root / ".pull.lock") as lock:
@@ -161,7 +166,7 @@ def _is_new(given: bytes | None, signature: bytes | None, place: Instance) -> bo
 def _is_unfinished(place: Instance, sha256: str) -> bool:
     """Whether a release that is here was pulled by one who was killed before the end."""
     return (
-        any(durable.exists(path) for path in _unfinished(place.root, place.name))
+        any(map(durable.exists, (*_unfinished(place.root, place.name), *unfinished(place.root))))
         or listed_sha256(place.root, place.name) != sha256
         or bool(place.directory.stat().st_mode & 0o222)
     )
@@ -169,13 +174,17 @@ def _is_unfinished(place: Instance, sha256: str) -> bool:
 
 def _finish_earlier(place: Instance, signature: bytes | None) -> None:
     """Do what an earlier pull of a release that is here was killed before."""
-    with durable.WriterLock(place.root / ".pull.lock"), Releasing(place.root):
+    with (
+        durable.WriterLock(place.root / ".pull.lock"),
+        Releasing(place.root) as releasing,
+    ):
         for path in _unfinished(place.root, place.name):
             durable.remove_directory(path)
         if signature is not None:
             durable.make_writable(place.directory, only=True)
             durable.replace(place.signature, signature, place.root)
         durable.seal_directory(place.directory)
+        releasing.publish()
 
 
 def _unfinished(root: Path, name: str) -> tuple[Path, Path]:
@@ -193,17 +202,20 @@ def _checked_files(manifest: Manifest, source: Source) -> tuple[ManifestFile, ..
     """The files of a release, if it has what a snapshot has and nothing else."""
     instance = Instance(Path(), manifest.name)
     own = {instance.database.name, instance.chunks.name}
+    tracks: set[str] = set()
     for file in manifest.files:
         directory, _, path = file.path.partition("/")
         for suffix in INDEX_SUFFIXES:
             path = path.removesuffix(suffix)
-        if file.path not in own and not (directory == instance.journal.name and is_inside(path)):
+        if directory == instance.tracks.name and is_track_path(path):
+            tracks.add(file.path)
+        elif file.path not in own and not (directory == instance.journal.name and is_inside(path)):
             raise SourceError(
                 f"{source.address}/{manifest.name} has {file.path!r}, which no snapshot has"
             )
     paths = {file.path for file in manifest.files}
     missing = own - paths
-    for path in paths - own:
+    for path in paths - own - tracks:
         for suffix in INDEX_SUFFIXES:
             path = path.removesuffix(suffix)  # noqa: PLW2901
         missing |= {path + suffix for suffix in ("", *INDEX_SUFFIXES)} - paths
@@ -234,6 +246,7 @@ class _Pulling:
         name = published.manifest.name
         self._root = root
         self._source = source
+        self._is_lasting = isinstance(source, DirectorySource)
         self._published = published
         self._report = report
         place, self._parts = _unfinished(root, name)
@@ -256,7 +269,7 @@ class _Pulling:
         durable.make_directory(self._unfinished.directory)
         durable.make_directory(self._parts)
         self._leave_only(files)
-        holders = _files_here(self._root)
+        holders = files_of_root(self._root)
         wanted = [file for file in files if not self._is_brought(file, holders)]
         if isinstance(self._source, DirectorySource):
             wanted = [file for file in wanted if not self._is_linked(file, self._source.path)]
@@ -376,24 +389,26 @@ class _Pulling:
             self._report.files_fetched += 1
 
     def _complete(self, file: ManifestFile, part: Path) -> None:
-        """Have as many bytes in a part as its file has; attempts that got further are free."""
-        delays = iter(DELAYS)
+        """Have as many bytes in a part as its file has; attempts that got further than all before
+        are free."""
+        delays, furthest = iter(DELAYS), self._size_of_part(file)
         with self._count:
             self._progress(self._size_of_part(file))
-        while (before := self._size_of_part(file)) < file.n_bytes or not part.exists():
+        while self._size_of_part(file) < file.n_bytes or not part.exists():
             try:
                 self._append(file, part)
-                failure = Interrupted(
-                    f"{self._source.address}/{self._unfinished.name}/{file.path} ends early"
-                )
                 if self._size_of_part(file) >= file.n_bytes:
                     return
+                message = f"{self._source.address}/{self._unfinished.name}/{file.path} ends early"
+                if self._is_lasting:
+                    raise WrongFile(message)
+                failure = Interrupted(message)
             except Interrupted as error:
                 failure = error
             except NotFound as error:
-                raise SourceError(f"{error}, though the release has it") from None
-            if self._size_of_part(file) - before >= _FURTHER:
-                delays = iter(DELAYS)
+                raise self._wrong(f"{error}, though the release has it") from None
+            if self._size_of_part(file) - furthest >= _FURTHER:
+                delays, furthest = iter(DELAYS), self._size_of_part(file)
             delay = next(delays, None)
             if delay is None:
                 raise failure
@@ -404,15 +419,12 @@ class _Pulling:
         path = f"{self._unfinished.name}/{file.path}"
         with open(part, "ab", buffering=0) as out:
             start = out.tell()
-            if start > file.n_bytes:
-                out.truncate(0)
-                start = 0
             with self._source.stream(path, start) as stream:
                 n_bytes = stream.start
                 for n, chunk in enumerate(stream.chunks):
                     n_bytes += len(chunk)
                     if n_bytes > file.n_bytes:
-                        raise SourceError(f"{self._source.address}/{path} is too long")
+                        raise self._wrong(f"{self._source.address}/{path} is too long")
                     with self._count:
                         self._require_going_on()
                         if n == 0 and stream.start != start:  # the source knows no ranges
@@ -420,6 +432,10 @@ class _Pulling:
                         out.write(chunk)
                         self._report.bytes_fetched += len(chunk)
                         self._progress(len(chunk))
+
+    def _wrong(self, message: str) -> SourceError:
+        """What a directory has instead of a file is damage; elsewhere a server may be to blame."""
+        return (WrongFile if self._is_lasting else SourceError)(message)
 
     def _require_going_on(self) -> None:
         """Raise if nobody waits for this thread any more."""
@@ -482,25 +498,3 @@ def _is_file(path: Path, file: ManifestFile) -> bool:
         return file_sha256(path) == (file.n_bytes, bytes.fromhex(file.sha256))
     except OSError:
         return False
-
-
-def _files_here(root: Path) -> dict[tuple[int, str], Path]:
-    """The files of all instances of a root, by their size and SHA-256, as these say."""
-    found = {}
-    master = Instance(root, MASTER)
-    if master.database.is_file():
-        try:
-            with closing(Database.of(master)) as database:
-                for row in database.shards():
-                    if is_inside(row.path):
-                        path = master.journal / row.path
-                        fai, gzi = (path.with_name(path.name + end) for end in INDEX_SUFFIXES)
-                        found[row.size_bytes, row.sha256.hex()] = path
-                        found[row.fai_bytes, row.fai_sha256.hex()] = fai
-                        found[row.gzi_bytes, row.gzi_sha256.hex()] = gzi
-        except SeqArchiveError:  # a damaged one has nothing to give
-            pass
-    for release in releases(root):
-        for file in release.found.manifest.files:
-            found[file.n_bytes, file.sha256] = release.instance.directory / file.path
-    return found

@@ -85,7 +85,7 @@ def push(
     report = PushReport(snapshot.name, destination, sha256, n_bytes=manifest.n_bytes)
     report.n_files = len(manifest.files)
     if is_remote(destination):
-        if not destination.startswith("s3://"):
+        if not destination.lower().startswith("s3://"):
             raise SourceError(
                 f"{shown(destination)}: a web server cannot be pushed to; push to the directory or "
                 "to the bucket that it serves"

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, InvalidTag, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -74,6 +74,8 @@ def sign(message: bytes, key: Path, passphrase: Callable[[], bytes]) -> bytes:
             private = load_ssh_private_key(data, None)
         except TypeError:  # it is encrypted
             private = _decrypted(data, key, passphrase())
+    except BadInput:
+        raise
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BadInput(f"not a private key that can be read ({error})", file=str(key)) from None
     if not isinstance(private, Ed25519PrivateKey):
@@ -95,7 +97,7 @@ def sign(message: bytes, key: Path, passphrase: Callable[[], bytes]) -> bytes:
 def _decrypted(data: bytes, key: Path, passphrase: bytes) -> SSHPrivateKeyTypes:
     try:
         return load_ssh_private_key(data, passphrase)
-    except ValueError:
+    except (ValueError, InvalidTag):  # the latter of ciphers that check what they decrypt
         message = "the passphrase is wrong, or the key is damaged"
         raise BadInput(message, file=str(key)) from None
 

@@ -1,0 +1,220 @@
+"""What can be read like an archive: an instance, a RefgetStore, several archives, a registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import Ambiguous, NotFound
+from .identifiers import Alias, Digest
+from .seqcol.archived import NamedRecord
+from .seqcol.digests import Member
+from .sequences import ArchivedSequence
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Collection(Protocol):
+    """A collection, wherever it is. What the methods do, ``ArchivedCollection`` says."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def digest(self) -> str:
+        """sha512t24u, without a prefix."""
+
+    @property
+    def n_residues(self) -> int:
+        """Of all members."""
+
+    @property
+    def line_bases(self) -> int | None:
+        """Residues of a line of its file; 0 for one line; None if nobody knows."""
+
+    def records(self) -> Iterator[NamedRecord]:
+        """Its members with their deflines."""
+
+    def members(self) -> Iterator[Member]:
+        """Its members."""
+
+    def level1(self) -> dict[str, str]:
+        """The digests of its attributes."""
+
+    def level2(self) -> dict[str, Sequence[object]]:
+        """Its attributes as arrays."""
+
+    def aliases(self) -> list[Alias]:
+        """Its names."""
+
+    def fhr(self) -> dict[str, Any] | None:
+        """What is said of it."""
+
+    def metadata(self) -> dict[str, Any]:
+        """What is known of it; ready for JSON."""
+
+
+class CollectionView:
+    """A collection as another one is; for those that know more of it than that one.
+
+    Args:
+        one: What it is.
+    """
+
+    def __init__(self, one: Collection) -> None:
+        self._one = one
+
+    def __repr__(self) -> str:
+        return repr(self._one)
+
+    def __len__(self) -> int:
+        return len(self._one)
+
+    @property
+    def digest(self) -> str:
+        """sha512t24u, without a prefix."""
+        return self._one.digest
+
+    @property
+    def n_residues(self) -> int:
+        """Of all members."""
+        return self._one.n_residues
+
+    @property
+    def line_bases(self) -> int | None:
+        """Residues of a line of its file; 0 for one line; None if nobody knows."""
+        return self._one.line_bases
+
+    def records(self) -> Iterator[NamedRecord]:
+        """Its members with their deflines, in order."""
+        return self._one.records()
+
+    def members(self) -> Iterator[Member]:
+        """Its members, in order."""
+        return self._one.members()
+
+    def level1(self) -> dict[str, str]:
+        """The digests of its attributes."""
+        return self._one.level1()
+
+    def level2(self) -> dict[str, Sequence[object]]:
+        """Its attributes as arrays."""
+        return self._one.level2()
+
+    def aliases(self) -> list[Alias]:
+        """Its names, sorted."""
+        return self._one.aliases()
+
+    def fhr(self) -> dict[str, Any] | None:
+        """What is said of it; None if nothing is."""
+        return self._one.fhr()
+
+    def metadata(self) -> dict[str, Any]:
+        """What is known of it; ready for JSON."""
+        return {**self._one.metadata(), "aliases": [str(alias) for alias in self.aliases()]}
+
+
+class Opened:
+    """What everything that is open for reading has in common: ``with``, ``in``, and that it is true
+    however little there is in it."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __contains__(self, identifier: object) -> bool:
+        if not isinstance(identifier, str):
+            return False
+        try:
+            self.find(identifier)
+        except NotFound:
+            return False
+        except Ambiguous:
+            return True
+        return True
+
+    def close(self) -> None:
+        """Close what is open; it is opened again when it is needed."""
+        raise NotImplementedError
+
+    def find(self, identifier: str) -> Digest:
+        """The digest of the one sequence that an identifier stands for."""
+        raise NotImplementedError
+
+
+#: Of a page that has all there is; SQLite counts so far.
+EVERYTHING = 1 << 40
+
+
+class Readable(Protocol):
+    """The reading half of an archive. What the methods do, ``ArchiveReader`` says."""
+
+    @property
+    def address(self) -> str:
+        """Where it is read from."""
+
+    def __contains__(self, identifier: object) -> bool: ...
+
+    def __getitem__(self, identifier: str) -> ArchivedSequence: ...
+
+    def __len__(self) -> int: ...
+
+    def find(self, identifier: str) -> Digest:
+        """The digest of a sequence."""
+
+    def fetch_digest(self, digest: Digest, start: int | None = None, end: int | None = None) -> str:
+        """Residues of a sequence."""
+
+    def is_circular(self, identifier: str) -> bool:
+        """Whether a sequence is a circular molecule."""
+
+    def aliases(self, identifier: str) -> list[Alias]:
+        """The aliases of a sequence."""
+
+    def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
+        """All names of a sequence."""
+
+    def metadata(self, identifier: str) -> dict[str, Any]:
+        """What is known of a sequence; ready for JSON."""
+
+    def namespaces(self) -> list[str]:
+        """The namespaces of aliases of sequences."""
+
+    def all_aliases(
+        self, namespace: str | None = None, pattern: str | None = None
+    ) -> Iterator[tuple[Alias, Digest]]:
+        """Aliases of sequences and what they mean."""
+
+    def collection(self, identifier: str) -> Collection:
+        """The collection of a digest or an alias."""
+
+    def collections(self, **attributes: str) -> Sequence[Collection]:
+        """The collections, or those with certain attributes."""
+
+    def collection_page(
+        self, attributes: Mapping[str, str], page: int, page_size: int
+    ) -> tuple[list[Digest], int]:
+        """Digests of some collections, and how many there are."""
+
+    def attribute_page(self, attribute: str, page: int, page_size: int) -> tuple[list[Digest], int]:
+        """Some of the digests of an attribute, and how many there are."""
+
+    def all_collection_aliases(self) -> Iterable[tuple[Alias, Digest]]:
+        """The aliases of collections and what they mean."""
+
+    def committed(self) -> tuple[str, str] | None:
+        """When it was made, and when it was last changed."""
+
+    def close(self) -> None:
+        """Close what is open; it is opened again when it is needed."""
