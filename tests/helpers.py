@@ -101,8 +101,8 @@ def open_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait for something that another process does."""
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Wait for something that another process does, be the machine ever so busy."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
