@@ -2609,7 +2609,7 @@ def on_the_way(root: Path) -> int:
 
 
 def unfinished(root: Path) -> dict[str, int]:
-    """The sizes of unfinished files, without those that a running pull just puts in their places."""
+    """Sizes of unfinished files, without those that a pull just puts in their places."""
     sizes = {}
     for path in root.glob(".parts-r1/*"):
         with suppress(FileNotFoundError):
