@@ -43,10 +43,13 @@ def create_database(final: Path, temporary: Path) -> None:
     unfinished = temporary / final.name
     for suffix in ("", "-journal", "-wal", "-shm"):
         durable.remove(unfinished.with_name(unfinished.name + suffix))
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        schema.migrate(connection)
+        # Written once, without a journal and without what the first schema had and later ones
+        # have not.
+        connection.execute("VACUUM INTO ?", (str(unfinished),))
     with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
-        schema.migrate(connection)
-        connection.execute("VACUUM")  # what the first schema had and later ones have not
         # Before it has its name: to change the mode writes to the file under a rollback journal,
         # and a reader cannot open what a full disk would leave of that.
         connection.execute("PRAGMA journal_mode = WAL")

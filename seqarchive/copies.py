@@ -16,7 +16,7 @@ from . import durable
 from .database import Database
 from .errors import NewerFormat, NotFound, SeqArchiveError, SourceError
 from .instances import MASTER, Instance
-from .journal import INDEX_SUFFIXES, is_inside
+from .journal import is_inside
 from .manifests import Manifest, ManifestFile, read_manifest, snapshots_in
 from .releases import releases
 from .shards import file_sha256
@@ -56,11 +56,8 @@ def named_files(instance: Instance, database: Database) -> Iterator[ManifestFile
     tracks. What a row cannot name is left out; ``verify`` says so."""
     for row in database.shards():
         if is_inside(row.path):
-            path = f"{instance.journal.name}/{row.path}"
-            fai, gzi = (path + end for end in INDEX_SUFFIXES)
-            yield ManifestFile(path, row.size_bytes, row.sha256.hex())
-            yield ManifestFile(fai, row.fai_bytes, row.fai_sha256.hex())
-            yield ManifestFile(gzi, row.gzi_bytes, row.gzi_sha256.hex())
+            for name, n_bytes, sha256 in row.files:
+                yield ManifestFile(f"{instance.journal.name}/{name}", n_bytes, sha256.hex())
     for track in track_rows(database.connection):
         for name, n_bytes, sha256 in track.files:
             if is_track_path(name):

@@ -21,6 +21,7 @@ from .errors import Corrupt, NotFound, ReadOnly, SeqArchiveError
 from .forks import ForkGate
 from .identifiers import Alias, DigestKey, Key, StoredDigests, digest_text
 from .instances import Instance
+from .journal import INDEX_SUFFIXES
 from .shards import Wrapping
 from .tallies import Tally, counted, kept, tally
 
@@ -76,6 +77,17 @@ class ShardRow(NamedTuple):
     def wrapping(self) -> Wrapping:
         """How its records are cut into lines."""
         return Wrapping(self.line_bases)
+
+    @property
+    def files(self) -> tuple[tuple[str, int, bytes], ...]:
+        """Its files: path below the journal, bytes, SHA-256. The shard comes last: what is copied
+        in this order has its indexes once it is there."""
+        fai, gzi = (self.path + suffix for suffix in INDEX_SUFFIXES)
+        return (
+            (fai, self.fai_bytes, self.fai_sha256),
+            (gzi, self.gzi_bytes, self.gzi_sha256),
+            (self.path, self.size_bytes, self.sha256),
+        )
 
 
 class SequenceRow(NamedTuple):

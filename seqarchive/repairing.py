@@ -203,26 +203,23 @@ def _rebuild_indexes(
 ) -> None:
     path = instance.journal / shard.path
     sound = file_problem(path, shard.size_bytes, shard.sha256) is None
-    for suffix, size, sha256 in (
-        (".fai", shard.fai_bytes, shard.fai_sha256),
-        (".gzi", shard.gzi_bytes, shard.gzi_sha256),
-    ):
-        index = beside(path, suffix)
+    for name, size, sha256 in shard.files[:-1]:
+        index = instance.journal / name
         if not sound or file_problem(index, size, sha256) is None:
             continue
         data = (
             b"".join(fai_line_of(row, shard.wrapping) for row in rows)
-            if suffix == ".fai"
+            if index.suffix == ".fai"
             else _gzi_of(path)
         )
         if hashlib.sha256(data).digest() != sha256:
             continue  # verify says what is wrong
         if index.is_dir():
-            aside = instance.directory / "aside" / (shard.path + suffix)
+            aside = instance.directory / "aside" / name
             durable.move(index, aside)
             report.moved_aside.append(aside.relative_to(instance.directory).as_posix())
         durable.replace(index, data, instance.temporary)
-        report.rebuilt.append(f"{instance.journal.name}/{shard.path}{suffix}")
+        report.rebuilt.append(f"{instance.journal.name}/{name}")
 
 
 def _gzi_of(path: Path) -> bytes:

@@ -21,7 +21,7 @@ from .database import Database, ShardRow, require_readable
 from .durable import Sharing
 from .errors import Corrupt, SeqArchiveError
 from .instances import MASTER, Instance
-from .journal import INDEX_SUFFIXES, is_inside
+from .journal import is_inside
 from .manifests import Manifest, ManifestFile
 from .releases import INDEX, Release, Releasing, named_place, releases
 from .shards import file_sha256
@@ -172,12 +172,9 @@ class _File(NamedTuple):
 def _files_of(shard: ShardRow, target: Instance) -> list[_File]:
     if not is_inside(shard.path):
         raise Corrupt(f"the path of shard {shard.id} cannot be one; run `seqarchive verify`")
-    path = f"{target.journal.name}/{shard.path}"
-    fai, gzi = INDEX_SUFFIXES
     return [
-        _File(path, shard.size_bytes, shard.sha256, is_index=False),
-        _File(path + fai, shard.fai_bytes, shard.fai_sha256, is_index=True),
-        _File(path + gzi, shard.gzi_bytes, shard.gzi_sha256, is_index=True),
+        _File(f"{target.journal.name}/{path}", n_bytes, sha256, is_index=path != shard.path)
+        for path, n_bytes, sha256 in shard.files
     ]
 
 

@@ -383,10 +383,8 @@ def _listing_problems(
         (instance.database.name, instance.chunks.name)
     )
     for shard in database.shards():
-        path = f"{instance.journal.name}/{shard.path}"
-        there[path] = (shard.size_bytes, _hexadecimal(shard.sha256))
-        there[path + ".fai"] = (shard.fai_bytes, _hexadecimal(shard.fai_sha256))
-        there[path + ".gzi"] = (shard.gzi_bytes, _hexadecimal(shard.gzi_sha256))
+        for path, n_bytes, digest in shard.files:
+            there[f"{instance.journal.name}/{path}"] = (n_bytes, _hexadecimal(digest))
     for row in track_rows(database.connection):
         for path, n_bytes, digest in row.files:
             there[f"{instance.tracks.name}/{path}"] = (n_bytes, _hexadecimal(digest))
@@ -509,13 +507,11 @@ def _verify_shard(
 ) -> Iterator[Finding]:
     path = instance.journal / shard.path
     where = f"{instance.journal.name}/{shard.path}"
-    for suffix, size, sha256 in (
-        (".fai", shard.fai_bytes, shard.fai_sha256),
-        (".gzi", shard.gzi_bytes, shard.gzi_sha256),
-    ):
-        problem = file_problem(path.with_name(path.name + suffix), size, sha256)
+    for name, size, sha256 in shard.files[:-1]:
+        problem = file_problem(instance.journal / name, size, sha256)
         if problem is not None:
-            yield Finding("index", where + suffix, f"the index: {problem[1]}")
+            index = f"{instance.journal.name}/{name}"
+            yield Finding("index", index, f"the index: {problem[1]}")
     problem = file_problem(path, shard.size_bytes, shard.sha256 if full else None)
     if problem is not None:
         yield Finding(problem[0], where, problem[1])

@@ -26,7 +26,7 @@ from seqarchive import connect
 from seqarchive.bgzf import BLOCK_SIZE, EOF_BLOCK, Compression, compress_block, compress_blocks
 
 #: Bytes of text that are loaded, and the limit.
-MEGABYTES = 300
+MEGABYTES = 250
 LIMIT_MB = 200
 
 #: What a frame of ``zstd --long`` looks back at.

@@ -24,8 +24,11 @@ import pysam
 import pytest
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 from conftest import Cli
+from helpers import built_once
 
-from seqarchive import Archive, BadInput
+from seqarchive import Archive, BadInput, connect
+from seqarchive.instances import Instance
+from seqarchive.writing import initialise
 
 HERE = Path(__file__).parent / "data"
 
@@ -155,12 +158,25 @@ def test_a_real_file_loads_completely(file: File, archive: Archive, cli: Cli) ->
     assert cli("verify", "--full").code == 0
 
 
+@pytest.fixture
+def loaded(file: File, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Archive]:
+    """An archive of one file, loaded once for all who look into it; nobody changes it."""
+
+    def build(directory: Path) -> None:
+        initialise(Instance(directory))
+        with connect(directory) as archive:
+            archive.load(file.path, "test")
+
+    root = built_once(tmp_path_factory, f"real-{file.sha256[:16]}", build)
+    with connect(root) as archive:
+        yield archive
+
+
 @pytest.mark.parametrize("file", FASTA, ids=name_of)
-def test_random_ranges_equal_those_of_pysam(file: File, archive: Archive, tmp_path: Path) -> None:
+def test_random_ranges_equal_those_of_pysam(file: File, loaded: Archive, tmp_path: Path) -> None:
     copy = tmp_path / "copy.fa"
     copy.write_bytes(plain(file))
     names = {title.split(maxsplit=1)[0]: title for title, _ in records(file)}
-    archive.load(file.path, "test")
     dice = random.Random(file.name)
     with pysam.FastaFile(str(copy)) as theirs:
         assert set(theirs.references) == set(names)
@@ -170,38 +186,35 @@ def test_random_ranges_equal_those_of_pysam(file: File, archive: Archive, tmp_pa
             start = dice.randint(0, length)
             end = min(length, start + dice.choice([0, 1, 100, 10_000, 100_000]))
             wanted = theirs.fetch(name, start, end).upper() if start < end else ""
-            assert archive.fetch(alias_of(names[name]), start, end) == wanted
-            sequence = archive[alias_of(names[name])]
+            assert loaded.fetch(alias_of(names[name]), start, end) == wanted
+            sequence = loaded[alias_of(names[name])]
             assert sequence[start:end] == wanted
             assert len(sequence) == length
 
 
 @pytest.mark.parametrize("file", FASTA, ids=name_of)
-def test_every_defline_is_kept_as_it_is(file: File, archive: Archive) -> None:
-    archive.load(file.path, "test")
+def test_every_defline_is_kept_as_it_is(file: File, loaded: Archive) -> None:
     dice = random.Random(file.name)
     found = records(file)
     for defline, residues in dice.sample(found, min(len(found), 100)):
-        kept = archive.metadata(f"ga4gh:SQ.{digest(residues)}")["deflines"]
+        kept = loaded.metadata(f"ga4gh:SQ.{digest(residues)}")["deflines"]
         assert {"source": str(file.path), "defline": defline.strip()} in kept
 
 
 @pytest.mark.parametrize("file", FLAT, ids=name_of)
-def test_flat_files_give_accession_version_and_every_residue(file: File, archive: Archive) -> None:
-    archive.load(file.path, "test")
+def test_flat_files_give_accession_version_and_every_residue(file: File, loaded: Archive) -> None:
     for accession, residues in records(file):
-        assert archive.fetch(f"test:{accession}") == residues
+        assert loaded.fetch(f"test:{accession}") == residues
 
 
 @pytest.mark.parametrize("file", PUBLISHED, ids=name_of)
-def test_a_published_digest_finds_the_sequence(file: File, archive: Archive) -> None:
-    archive.load(file.path, "test")
+def test_a_published_digest_finds_the_sequence(file: File, loaded: Archive) -> None:
     first = digest(records(file)[0][1])
     published = [f"md5:{md5}" for md5 in re.findall(r"MD5 ([0-9a-f]{32})", file.description)]
     published += re.findall(r"SQ\.[A-Za-z0-9_-]{32}", file.description)
     assert published
     for name in published:
-        assert archive.find(name) == first
+        assert loaded.find(name) == first
 
 
 @pytest.mark.parametrize("file", REFUSED, ids=name_of)

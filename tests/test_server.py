@@ -747,7 +747,7 @@ def test_whatever_is_asked_the_answer_is_one_that_is_described(
     command += ["--exclude-path-regex", f"^({SEQCOL}/|/api/(tracks|genomes)/$)"]
     checks = "not_a_server_error,status_code_conformance,content_type_conformance"
     done = subprocess.run(
-        [*command, "--checks", f"{checks},response_schema_conformance", "--max-examples", "15",
+        [*command, "--checks", f"{checks},response_schema_conformance", "--max-examples", "10",
          "--seed", "1", "--generation-database", "none", "--phases", "examples,coverage,fuzzing"],
         capture_output=True, text=True, check=False, cwd=tmp_path, timeout=240,
     )  # fmt: skip

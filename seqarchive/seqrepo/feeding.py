@@ -11,14 +11,13 @@ import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .. import durable
-from ..database import ADOPTED, Database, ShardRow, require_readable
+from ..database import ADOPTED, Database, require_readable
 from ..durable import Sharing
 from ..errors import Conflict, Corrupt
 from ..identifiers import digest_bytes, digest_text
@@ -174,11 +173,9 @@ def _share_shards(
     for shard in source.shards():
         if not is_inside(shard.path):
             raise Corrupt(f"the path of shard {shard.id} cannot be one; run `seqarchive verify`")
-        for suffix, size, sha256 in _files_of(shard):
-            path, other = (
-                root / (shard.path + suffix) for root in (instance.journal, layout.journal)
-            )
-            named.add(shard.path + suffix)
+        for name, size, sha256 in shard.files:
+            path, other = instance.journal / name, layout.journal / name
+            named.add(name)
             _require_sound(path, size)
             # A copy is looked at whole: what it was made from may have been mended since.
             if other.exists() and (
@@ -203,14 +200,6 @@ def _remove_others(journal: Path, named: set[str]) -> None:
             if name.endswith(_ENDS) and path.relative_to(journal).as_posix() not in named:
                 durable.remove(path)
         durable.remove_empty_directories(parent, journal)
-
-
-def _files_of(shard: ShardRow) -> Iterator[tuple[str, int, bytes]]:
-    """Suffix, size and SHA-256 of the files of a shard, itself the last one."""
-    fai, gzi = INDEX_SUFFIXES
-    yield fai, shard.fai_bytes, shard.fai_sha256
-    yield gzi, shard.gzi_bytes, shard.gzi_sha256
-    yield "", shard.size_bytes, shard.sha256
 
 
 def _require_sound(path: Path, size: int) -> None:
