@@ -57,10 +57,10 @@ def create_database(final: Path, temporary: Path) -> None:
 
 
 def connect_for_writing(database: Path | None) -> sqlite3.Connection:
-    """Open the database of an instance (in memory if None) for its one writer, and migrate it.
+    """Open the database of an instance (in memory if None) for its one writer.
 
     Raises:
-        ReadOnly: The file or the medium cannot be written.
+        ReadOnly: The file or the medium cannot be written. NewerFormat: A newer version made it.
     """
     # Thread affinity is off because a load's storing lane uses it; never two at a time.
     name = ":memory:" if database is None else str(database)
@@ -73,7 +73,7 @@ def connect_for_writing(database: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         # The log of a large batch would stay as long as anybody has the database open.
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-        schema.migrate(connection)
+        schema.version_of(connection)
     except sqlite3.OperationalError as error:
         connection.close()
         if "readonly" in str(error) or "unable to open" in str(error):
@@ -86,7 +86,7 @@ def connect_for_writing(database: Path | None) -> sqlite3.Connection:
 
 
 class Batch:
-    """One change of an instance, all of it or nothing.
+    """One change of an instance, all of it or nothing. It makes the newest format of an older one.
 
     Args:
         connection: From ``connect_for_writing``; the caller holds the writer's lock.
@@ -115,6 +115,7 @@ class Batch:
 
     def __enter__(self) -> Batch:
         self.connection.execute("BEGIN IMMEDIATE")
+        schema.migrate(self.connection)
         self.id = schema.next_id(self.connection, "batches")
         self.sequences = NewSequences(self.connection, self.id)
         self.aliases = NewAliases(self.connection, self.id, self.sequences.digest_of)

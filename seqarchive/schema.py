@@ -8,6 +8,7 @@ The version of the schema is SQLite's ``user_version``; a reader refuses one tha
 
 from __future__ import annotations
 
+import logging
 import re
 import sqlite3
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,16 @@ from .errors import NewerFormat, SeqArchiveError
 if TYPE_CHECKING:
     import sqlite_utils
 
+logger = logging.getLogger(__name__)
+
 #: The newest schema that this version reads and the one that it writes.
 VERSION = 2
 
 #: ``application_id`` of our databases: "SeqA".
 APPLICATION_ID = 0x53657141
+
+#: A database of more sequences takes its time to be migrated: some 10 s for each million.
+_MANY = 300_000
 
 #: Where the ids of rows are kept that were removed.
 _GONE = {"sequences": "reclaimed", "shards": "dropped_shards"}
@@ -48,10 +54,13 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a writable database to the newest schema; creates the tables of an empty one."""
+    """Bring a writable database to the newest schema, in the transaction that is open if one is;
+    creates the tables of an empty one."""
     version = version_of(connection)
     if version == VERSION:
         return
+    if version and (n_sequences := next_id(connection, "sequences") - 1) > _MANY:
+        logger.warning("making format %d of the database (%d sequences)", VERSION, n_sequences)
     # Imported here: it costs 0.2 s, which only the first write to an archive has to pay.
     import sqlite_utils  # noqa: PLC0415
     from sqlite_utils.migrations import Migrations  # noqa: PLC0415
@@ -61,7 +70,6 @@ def migrate(connection: sqlite3.Connection) -> None:
     for step in (first_schema, second_schema):
         migrations(name=step.__name__)(step)
     migrations.apply(database)
-    connection.commit()
 
 
 def next_id(connection: sqlite3.Connection, table: str) -> int:

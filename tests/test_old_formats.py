@@ -46,6 +46,19 @@ def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return unpacked(FORMATS / f"{request.param}.tar.gz", tmp_path / request.param)
 
 
+@pytest.fixture
+def first(tmp_path: Path) -> Path:
+    """The archive of the first version."""
+    return unpacked(FORMATS / "0.1.0.tar.gz", tmp_path / "0.1.0")
+
+
+def format_of(root: Path, instance: str) -> int:
+    """The format of a database."""
+    uri = f"{(root / instance / 'aliases.sqlite3').as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
 def expected(old: Path) -> dict[str, Any]:
     """What is in it, by instance."""
     found: dict[str, Any] = json.loads((FORMATS / f"{old.parent.name}.json").read_text("utf-8"))
@@ -188,6 +201,36 @@ def test_it_goes_on_in_this_version(old: Path, cli: Cli, tmp_path: Path) -> None
     assert cli(*root, "export-rgstore", tmp_path / "rgstore").code == 0
     assert cli("--root", tmp_path / "third", "import-rgstore", old / "rgstore").code == 0
     assert cli(*root, "export-seqrepo", tmp_path / "seqrepo").code == 0
+
+
+def test_the_newest_format_comes_with_a_batch_and_not_without_one(
+    first: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What changes nothing (a look, a failure, a snapshot) leaves the format that was there."""
+    monkeypatch.setattr(schema, "_MANY", 3)
+    root = ("--root", str(first))
+    more = write_fasta(tmp_path / "more.fa", {"more": "ACGTTGCA" * 10})
+    half = tmp_path / "half.fa"
+    half.write_bytes(more.read_bytes() + b">bad\nAC1GT\n")
+    names = tmp_path / "names.tsv"
+    names.write_text("lab\tphage\trefseq:NC_001422.1\n")
+    before = files_in(first / "master")
+    assert cli(*root, "load", "--dry-run", "-n", "lab", more).code == 0
+    assert cli(*root, "load", "-n", "lab", half).code == 5
+    assert cli(*root, "import-aliases", "--dry-run", names).code == 0
+    assert cli(*root, "revert", "--dry-run", "2").code == 0
+    assert cli(*root, "snapshot", "meanwhile").code == 0
+    after = files_in(first / "master")
+    after.pop("writer.lock", None), before.pop("writer.lock", None)
+    assert after == before
+    assert [format_of(first, name) for name in ("master", "meanwhile")] == [1, 1]
+
+    loaded = cli(*root, "load", "-n", "lab", more)
+    assert loaded.code == 0
+    assert loaded.err == "seqarchive: making format 2 of the database (12 sequences)\n"
+    assert [format_of(first, name) for name in ("master", "meanwhile")] == [2, 1]
+    assert cli(*root, "load", "-n", "lab", more).err == ""
+    assert cli(*root, "verify", "--full").code == 0
 
 
 @pytest.mark.parametrize("instance", INSTANCES)

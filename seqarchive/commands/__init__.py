@@ -11,6 +11,7 @@ import functools
 import importlib
 import inspect
 import json
+import logging
 import os
 import sqlite3
 import sys
@@ -451,6 +452,8 @@ def main(arguments: list[str] | None = None) -> None:
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     settings = Settings()
+    warnings = _Warnings(settings)
+    logging.getLogger("seqarchive").addHandler(warnings)
     try:
         if sys.stdout is None:
             raise SeqArchiveError("standard output is closed")
@@ -475,6 +478,21 @@ def run(arguments: list[str] | None = None) -> int:
         except (OSError, AttributeError):  # it was this that failed, or there is none
             _discard_output()
         return code
+    finally:
+        logging.getLogger("seqarchive").removeHandler(warnings)
+
+
+class _Warnings(logging.Handler):
+    """Has what is logged be lines like those of errors, unless the user wants quiet."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(logging.WARNING)
+        self._settings = settings
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not self._settings.quiet or record.levelno >= logging.ERROR:
+            with suppress(OSError):  # nobody reads them
+                click.echo(f"seqarchive: {_one_line(record.getMessage())}", err=True)
 
 
 def _discard_output() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import click
@@ -107,8 +106,6 @@ def command_(
     """
     if not accessions and from_file is None:
         raise click.UsageError("say at least one accession or --from")
-    level = logging.ERROR if settings.quiet else logging.WARNING
-    logging.basicConfig(format="seqarchive: %(message)s", level=level)
     lines = lines_of(from_file) if from_file is not None else ()
     texts = [*accessions, *(line.strip() for line in lines if line.strip())]
     options = FetchOptions(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 from collections.abc import Sequence
@@ -136,8 +135,6 @@ def command_(
     FILES are FASTA, GenBank, EMBL or Swiss-Prot, plain or compressed (gzip, BGZF, bzip2, xz,
     zstd), recognised by content; `-` is standard input. Known sequences are not stored again.
     """
-    level = logging.ERROR if settings.quiet else logging.WARNING
-    logging.basicConfig(format="seqarchive: %(message)s", level=level)
     naming = Naming(
         namespaces.canonical(namespace),
         alias_regex,
