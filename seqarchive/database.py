@@ -82,7 +82,8 @@ class ShardRow(NamedTuple):
     def files(self) -> tuple[tuple[str, int, bytes], ...]:
         """Its files: path below the journal, bytes, SHA-256. The shard comes last: what is copied
         in this order has its indexes once it is there."""
-        fai, gzi = (self.path + suffix for suffix in INDEX_SUFFIXES)
+        # Not every database that is looked at has text there.
+        fai, gzi = (f"{self.path}{suffix}" for suffix in INDEX_SUFFIXES)
         return (
             (fai, self.fai_bytes, self.fai_sha256),
             (gzi, self.gzi_bytes, self.gzi_sha256),
