@@ -14,7 +14,7 @@ import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -124,7 +124,7 @@ def _is_damage(instance: Instance, error: Exception) -> bool:
 def _verify(instance: Instance, report: VerifyReport, progress: Progress) -> None:
     full = report.full
     # Workers open the database themselves, which a fork of a process that has it open must not.
-    n_workers = (os.cpu_count() or 1) if full else 0
+    n_workers = (os.cpu_count() or 1) if full and _is_much(instance) else 0
     with ExitStack() as stack:
         workers = stack.enter_context(
             Workers((_ShardTask(instance, full=full).run,), 0 if is_database_open() else n_workers)
@@ -151,6 +151,14 @@ def _verify(instance: Instance, report: VerifyReport, progress: Progress) -> Non
                     _list_leftover_tracks(instance, database, report)
         except sqlite3.DatabaseError as error:
             report.findings.append(Finding("database", instance.database.name, str(error)))
+
+
+def _is_much(instance: Instance) -> bool:
+    """Whether there is enough to hash to start workers."""
+    with closing(Database.of(instance)) as database, suppress(sqlite3.DatabaseError):
+        (n_bytes,) = database.connection.execute("SELECT total(size_bytes) FROM shards").fetchone()
+        return bool(n_bytes >= _MUCH)
+    return False
 
 
 def _verify_rows(instance: Instance, database: Database, report: VerifyReport) -> None:
@@ -291,6 +299,9 @@ _LOOK_UP_CHECKS = tuple(
     )
     for table in schema.LOOK_UPS
 )
+
+#: Fewer bytes of shards are not worth processes.
+_MUCH = 8 << 20
 
 #: Findings of one kind of row that are listed one by one.
 _LISTED = 1000

@@ -14,7 +14,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,10 @@ from damage import (
 )
 from helpers import sha512t24u, shards, tree, write_fasta
 
-from seqarchive import Archive, BadInterval, Corrupt, NotFound
+from seqarchive import Archive, BadInterval, Corrupt, NotFound, verifying
 from seqarchive.instances import Instance
 from seqarchive.verifying import VerifyReport, verify
+from seqarchive.workers import Worker, Workers
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,24 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def root(sound: Path, tmp_path: Path) -> Path:
     """A copy of it, to be damaged."""
     return copy(sound, tmp_path / "archive")
+
+
+@pytest.fixture
+def in_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have processes check also what is not worth them."""
+    begun: list[int] = []
+    begin = Workers.__enter__
+
+    def counting(workers: Workers) -> list[Worker]:
+        found = begin(workers)
+        begun.append(len(found))
+        return found
+
+    monkeypatch.setattr(verifying, "_MUCH", 0)
+    monkeypatch.setattr(Workers, "__enter__", counting)
+    yield
+    assert begun
+    assert all(begun)
 
 
 def check(root: Path, *, full: bool = True) -> VerifyReport:
@@ -291,6 +310,16 @@ def test_a_damaged_row_is_found(root: Path, cli: Cli, statement: str, named: str
         assert result.err == ""
 
 
+@pytest.mark.usefixtures("in_workers")
+@pytest.mark.parametrize(("statement", "named"), (ROWS | HASHED).values(), ids=(*ROWS, *HASHED))
+def test_workers_find_a_damaged_row(root: Path, cli: Cli, statement: str, named: str) -> None:
+    sql(root, statement)
+    result = cli("verify", "--full")
+    assert result.code == 6, result.err
+    assert named in result.out
+    assert result.err == ""
+
+
 @pytest.mark.parametrize(("statement", "named"), HASHED.values(), ids=HASHED)
 def test_a_damaged_digest_is_found_in_full(
     root: Path, cli: Cli, statement: str, named: str
@@ -310,22 +339,22 @@ def test_a_wrong_sha256_is_found_in_full(root: Path, cli: Cli) -> None:
     assert "sha256" in result.out.lower().replace("-", "")
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        f"UPDATE sequences SET digest = 'text of twenty-four char' {OF_A2}",
-        f"UPDATE sequences SET length = 'many' {OF_A2}",
-        f"UPDATE sequences SET offset = 'there' {OF_A2}",
-        f"UPDATE sequences SET offset = 9223372036854775807 {OF_A2}",
-        f"UPDATE sequences SET length = 9223372036854775807 {OF_A2}",
-        f"UPDATE sequences SET offset = -5 {OF_A2}",
-        "UPDATE shards SET fai_sha256 = NULL WHERE id = 1",
-        "UPDATE shards SET fai_bytes = NULL WHERE id = 1",
-        "UPDATE shards SET gzi_sha256 = 'text' WHERE id = 1",
-        "UPDATE shards SET path = x'00ff' WHERE id = 1",
-        "UPDATE shards SET path = '' WHERE id = 1",
-    ],
-)
+NONSENSE = [
+    f"UPDATE sequences SET digest = 'text of twenty-four char' {OF_A2}",
+    f"UPDATE sequences SET length = 'many' {OF_A2}",
+    f"UPDATE sequences SET offset = 'there' {OF_A2}",
+    f"UPDATE sequences SET offset = 9223372036854775807 {OF_A2}",
+    f"UPDATE sequences SET length = 9223372036854775807 {OF_A2}",
+    f"UPDATE sequences SET offset = -5 {OF_A2}",
+    "UPDATE shards SET fai_sha256 = NULL WHERE id = 1",
+    "UPDATE shards SET fai_bytes = NULL WHERE id = 1",
+    "UPDATE shards SET gzi_sha256 = 'text' WHERE id = 1",
+    "UPDATE shards SET path = x'00ff' WHERE id = 1",
+    "UPDATE shards SET path = '' WHERE id = 1",
+]
+
+
+@pytest.mark.parametrize("statement", NONSENSE)
 def test_a_row_with_nonsense_is_found_and_not_tripped_over(
     root: Path, cli: Cli, statement: str
 ) -> None:
@@ -334,6 +363,14 @@ def test_a_row_with_nonsense_is_found_and_not_tripped_over(
         result = cli("verify", *options)
         assert result.code == 6, result.err
         assert result.err == ""
+
+
+@pytest.mark.usefixtures("in_workers")
+@pytest.mark.parametrize("statement", NONSENSE)
+def test_workers_do_not_trip_over_nonsense(root: Path, cli: Cli, statement: str) -> None:
+    sql(root, statement)
+    result = cli("verify", "--full")
+    assert (result.code, result.err) == (6, "")
 
 
 def test_a_shard_outside_of_the_journal_is_found(root: Path, cli: Cli, tmp_path: Path) -> None:
