@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
-from conftest import Result
+if TYPE_CHECKING:  # processes that tests start import this too
+    import pytest
+    from conftest import Result
 
 #: Who may read but not write in ``shared_directory``; a user without files or groups.
 NOBODY = 65534
@@ -140,7 +142,9 @@ import _strptime, contextlib, difflib, io, json, os, pkgutil, sys, traceback, uu
 import Bio.SeqIO, sqlite_utils.migrations
 import seqarchive.commands
 for module in pkgutil.walk_packages(seqarchive.__path__, "seqarchive."):
-    if not module.name.endswith("__main__"):
+    if not module.name.startswith(("seqarchive.server.", "seqarchive.cluster.")) and (
+        not module.name.endswith("__main__")
+    ):
         __import__(module.name)
 if os.geteuid() == 0:
     os.setgroups([])
@@ -160,6 +164,8 @@ def run_without_rights(
     *commands: Sequence[str], user: int = NOBODY, environment: Mapping[str, str] | None = None
 ) -> list[Result]:
     """Command lines run by a user who owns nothing (root would be stopped by no mode)."""
+    from conftest import Result  # noqa: PLC0415
+
     command = [sys.executable, "-c", _WITHOUT_RIGHTS, json.dumps(commands), str(user)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, cwd="/", env=environment
