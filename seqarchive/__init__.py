@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .reader import ArchiveReader
     from .rgstore.reading import RefgetStore
     from .sequences import ArchivedSequence
+    from .services import SequenceServer
     from .several import Archives
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "ReadOnly",
     "RefgetStore",
     "SeqArchiveError",
+    "SequenceServer",
     "SourceError",
     "__version__",
     "connect",
@@ -72,6 +74,7 @@ _HOMES = {
     "ArchiveReader": "reader",
     "RefgetStore": "rgstore.reading",
     "ArchivedSequence": "sequences",
+    "SequenceServer": "services",
     "LoadOptions": "load_options",
     "LoadReport": "load_options",
 }

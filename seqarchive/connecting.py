@@ -35,7 +35,9 @@ def connect(
         uri: Directory of an archive, or of one of its instances; also as ``file:///``. Or
             ``http(s)://`` or ``s3://``, of a published snapshot or of a root with some: it is read
             where it is. Several of them are read together, and the first is written. Also of a
-            RefgetStore, which is only read: see ``seqarchive.RefgetStore``.
+            RefgetStore, which is only read: see ``seqarchive.RefgetStore``; and of a server of
+            sequences (ours, SeqRepo's REST service, refget): see ``seqarchive.SequenceServer``.
+            ``seqrepo+http://`` and ``seqrepo+file:///`` are understood too.
         instance: ``master`` (the default), the name of a snapshot, or ``latest`` (the default of
             what is published).
         at: Read it as it was then: after a batch (7), in a snapshot (its name), at the end of a

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
-from .errors import Ambiguous, NotFound
+from .errors import Ambiguous, NotFound, ReadOnly
 from .identifiers import Alias, Digest
 from .seqcol.archived import NamedRecord
 from .seqcol.digests import Member
@@ -151,6 +151,18 @@ class Opened:
     def find(self, identifier: str) -> Digest:
         """The digest of the one sequence that an identifier stands for."""
         raise NotImplementedError
+
+
+class NotWritable:
+    """What is read and never written: says so, where an archive would be changed."""
+
+    kind: str
+    """What it is, for messages."""
+
+    def _refuse(self, *_arguments: object, **_options: object) -> NoReturn:
+        raise ReadOnly(f"this is {self.kind}, which is read and never changes")
+
+    load = store = name = retire = revert = snapshot = __setitem__ = _refuse
 
 
 #: Of a page that has all there is; SQLite counts so far.

@@ -9,11 +9,13 @@ from typing import TypeVar, cast
 
 from .errors import BadInput, NotFound, SourceError
 from .instances import Instance
+from .readable import NotWritable
 from .reader import ArchiveReader
 from .remote import open_remote
 from .rgstore import is_store, open_store
+from .services import open_service
 from .several import Readers
-from .sources import directory_at, is_remote
+from .sources import SEQREPO, directory_at, is_remote
 from .sources.base import Denied, NotInstalled
 
 #: Lines and bytes of a list of roots at most.
@@ -85,7 +87,8 @@ def open_address(
     at: int | str | None,
     open_local: Callable[..., Opened],
 ) -> Opened:
-    """Open what is at an address: an archive; or a RefgetStore, which has the reading half of one.
+    """Open what is at an address: an archive; or a RefgetStore or a server of sequences, which have
+    the reading half of one.
 
     Args:
         open_local: Opens an instance of this machine: ``ArchiveReader.of``, or that of a subclass.
@@ -94,17 +97,29 @@ def open_address(
         NotFound, SourceError: As for ``connect``.
     """
     is_any = instance is None and at is None  # else it is asked for an archive
-    if not is_remote(address):
-        directory = directory_at(address)
-        if is_any and is_store(directory):
-            return cast(Opened, open_store(directory))
-        return open_local(Instance.found(directory, instance), at=at)
+    if is_remote(address):
+        return cast(Opened, _open_elsewhere(os.fspath(address), instance, at))
+    directory = directory_at(address)
+    if is_any and is_store(directory):
+        return cast(Opened, open_store(directory))
+    return open_local(Instance.found(directory, instance), at=at)
+
+
+def _open_elsewhere(url: str, instance: str | None, at: int | str | None) -> object:
+    if url.startswith(SEQREPO):
+        return open_service(url)
     try:
-        return cast(Opened, open_remote(os.fspath(address), instance, at=at))
-    except (NotFound, Denied, NotInstalled):
-        if is_any:
-            with suppress(NotFound, Denied):
-                return cast(Opened, open_store(address))
+        return open_remote(url, instance, at=at)
+    except (NotFound, Denied, NotInstalled) as error:
+        if instance is None and at is None:
+            for open_ in (open_store, open_service):
+                with suppress(NotFound, Denied):
+                    return open_(url)
+            if isinstance(error, NotFound):
+                raise NotFound(f"{error}, nor a RefgetStore, nor a server of sequences") from None
+        elif instance is not None:
+            with suppress(NotFound, Denied):  # below a server of ours, all releases are
+                return open_remote(f"{url.rstrip('/')}/releases/{instance}", at=at)
         raise
 
 
@@ -112,16 +127,13 @@ def archives_only(found: Sequence[Opened]) -> Sequence[Opened]:
     """What was opened, if all of it are archives, which can be read as one.
 
     Raises:
-        SourceError: There is a RefgetStore among it.
+        SourceError: There is a RefgetStore or a server of sequences among it.
     """
     kinds: Sequence[object] = found  # one of which may be a store, whatever it is taken for
     for kind, one in zip(kinds, found, strict=True):
         if not isinstance(kind, ArchiveReader):
-            address = one.address
+            what = kind.kind if isinstance(kind, NotWritable) else "no archive"
             for other in found:
                 other.close()
-            raise SourceError(
-                f"{address} is a RefgetStore, which is read alone; `seqarchive import-rgstore` "
-                "takes it into an archive"
-            )
+            raise SourceError(f"{one.address} is {what}, which is read alone")
     return found

@@ -15,6 +15,9 @@ def command_(settings: Settings) -> None:
     if settings.json:
         print_json(status)
         return
+    if "service" in status:
+        click.echo(f"{status['address']}, {status['service']}")
+        return
     if "storage_mode" in status:
         click.echo(f"{status['address']}, a RefgetStore ({status['storage_mode']})")
         click.echo(f"  sequences    {status['n_sequences']:,}")

@@ -32,7 +32,7 @@ from ..identifiers import (
     digest_text,
     qualified_key,
 )
-from ..readable import Opened
+from ..readable import NotWritable, Opened
 from ..reader import split_if_unknown
 from ..remote.cache import DiskCache
 from ..seqcol.archived import ATTRIBUTES
@@ -62,7 +62,7 @@ _REMEMBERED = 10_000
 _COMPUTED = ("ga4gh", "md5", "sha512t24u", "trunc512", "VMC")
 
 
-class RefgetStore(Opened):
+class RefgetStore(NotWritable, Opened):
     """A RefgetStore: what ``connect`` gives of one. It answers like an archive, and as gtars does.
 
     Args:
@@ -76,6 +76,8 @@ class RefgetStore(Opened):
         NotFound: There is no store. Corrupt: It cannot be read. NewerFormat: Of another version.
         SourceError: The network or the server failed.
     """
+
+    kind = "a RefgetStore"
 
     def __init__(
         self,

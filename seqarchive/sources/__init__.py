@@ -12,6 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import SourceError
 
+#: What vrs-python has before the address of a SeqRepo, be it a directory or a service.
+SEQREPO = "seqrepo+"
+
 #: What stands in for no password: a key may have a slash in it, but then it has no dot.
 _HOST = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,126}[A-Za-z0-9-]{1,63}")
 _BUCKET = re.compile(r"[a-z0-9.-]{3,63}")
@@ -31,11 +34,12 @@ def shown(address: str) -> str:
 
 def is_remote(address: str | os.PathLike[str]) -> bool:
     """Whether an address is asked over a network: ``http(s)://`` or ``s3://``."""
-    return os.fspath(address).partition("://")[0].lower() in ("http", "https", "s3")
+    scheme = os.fspath(address).partition("://")[0].lower()
+    return scheme.removeprefix(SEQREPO) in ("http", "https", "s3")
 
 
 def directory_at(address: str | os.PathLike[str]) -> Path:
-    """The path that an address is, which may be one with ``file:///``.
+    """The path that an address is, which may be one with ``file:///`` or ``seqrepo+file:///``.
 
     Raises:
         SourceError: It is another kind of address.
@@ -44,7 +48,7 @@ def directory_at(address: str | os.PathLike[str]) -> Path:
     if "://" not in text:
         return Path(text)
     try:
-        parts = urlsplit(text)
+        parts = urlsplit(text.removeprefix(SEQREPO))
         if parts.scheme == "file" and parts.netloc in ("", "localhost"):
             return Path(unquote(parts.path))
     except ValueError:  # no address at all
