@@ -61,7 +61,7 @@ class Cluster:
         """Start a worker, without waiting for it. Returns its process id."""
         # Each has a directory of its own, in which nobody else sees anything.
         name = f"worker{len(list(self.directory.glob('*.log')))}"
-        options = (self.address, "--nthreads", "1", "--no-nanny", "--death-timeout", "30")
+        options = (self.address, "--nthreads", "1", "--no-nanny", "--death-timeout", "60")
         worker = self._started(name, path, "dask_worker", *options)
         self.workers[worker.pid] = worker
         return worker.pid
@@ -134,7 +134,8 @@ class Loader:
         """Run ``seqarchive ARGUMENTS``.
 
         Args:
-            settings: ``patience``: seconds that a scheduler may take to answer.
+            settings: ``patience``: seconds that a scheduler may take to answer; on a busy machine
+                it may well take more than whoever runs a command has patience for.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -153,7 +154,7 @@ class Loader:
         assert self._process.stdout is not None
         self._process.stdin.close()
         self._process.stdout.close()
-        assert self._process.wait(10) == 0
+        assert self._process.wait(60) == 0
 
 
 @contextlib.contextmanager
@@ -179,7 +180,7 @@ def _answer(arguments: list[str], settings: Mapping[str, Any]) -> Result:
 
     if settings.get("python"):
         return Result(0, json.dumps(_through_python(*arguments)), "")
-    client.PATIENCE = settings.get("patience", 10.0)
+    client.PATIENCE = settings.get("patience", 60.0)
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = commands.run(arguments)

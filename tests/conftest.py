@@ -11,18 +11,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import seqarchive
 from seqarchive import commands
 
 # The same examples in every run, so that one that passes is one that passes; --all goes on
 # searching at random.
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("searching", derandomize=False)
+# No example has to be quick, nor to be thought of quickly: a busy machine is no counterexample.
+_UNHURRIED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("repeatable", derandomize=True, **_UNHURRIED)
+settings.register_profile("searching", derandomize=False, **_UNHURRIED)
 settings.load_profile("searching" if os.environ.get("SEQARCHIVE_ALL_FAULTS") else "repeatable")
 
 # A shell that runs this in the background has it ignore Ctrl-C; what it starts must not.

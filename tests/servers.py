@@ -29,6 +29,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from fastapi import FastAPI
+from helpers import wait_until
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
@@ -234,11 +235,28 @@ def certificate_in(directory: Path) -> Path:
     return path
 
 
-def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port at which nobody listens, and which nobody is given who asks for any; a server that
+    asks for it by its number gets it, if it sets SO_REUSEADDR as servers do."""
+    with socket.socket() as holding:
+        holding.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holding.bind(("127.0.0.1", 0))
+        yield int(holding.getsockname()[1])
+
+
+def wait_until_listening(
+    port: int, process: subprocess.Popen[bytes], messages: Path = Path(os.devnull)
+) -> None:
+    """Wait until a process listens at a port; if it ends, its messages are shown."""
+
+    def is_listening() -> bool:
+        assert process.poll() is None, messages.read_text()
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+            return True
+        return False
+
+    wait_until(is_listening)
 
 
 @dataclass
@@ -260,33 +278,27 @@ def serving_s3(directory: Path) -> Iterator[Bucket]:
     rclone = shutil.which("rclone", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     assert rclone is not None
     directory.mkdir(exist_ok=True)
-    port = free_port()
-    process = subprocess.Popen(
-        [rclone, "serve", "s3", "--auth-key", "test,secret", "--addr", f"127.0.0.1:{port}",
-         "--vfs-cache-mode", "off", "--config", os.devnull, str(directory)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None
-                time.sleep(0.05)
-        yield Bucket(
-            directory,
-            {
-                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-                "AWS_ACCESS_KEY_ID": "test",
-                "AWS_SECRET_ACCESS_KEY": "secret",
-                "AWS_DEFAULT_REGION": "us-east-1",
-            },
-        )
-    finally:
-        process.terminate()
-        process.wait()
+    with reserved_port() as port:
+        process = subprocess.Popen(
+            [rclone, "serve", "s3", "--auth-key", "test,secret", "--addr", f"127.0.0.1:{port}",
+             "--vfs-cache-mode", "off", "--config", os.devnull, str(directory)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            wait_until_listening(port, process)
+            yield Bucket(
+                directory,
+                {
+                    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+                    "AWS_ACCESS_KEY_ID": "test",
+                    "AWS_SECRET_ACCESS_KEY": "secret",
+                    "AWS_DEFAULT_REGION": "us-east-1",
+                },
+            )
+        finally:
+            process.terminate()
+            process.wait()
 
 
 # --- the service --------------------------------------------------------------------------------
@@ -326,6 +338,15 @@ class Served:
         """Where it is."""
         return f"http://127.0.0.1:{self.port}"
 
+    def is_answering(self) -> bool:
+        """Whether somebody is there to answer; fails if nobody ever will."""
+        assert self.process.poll() is None, self.log.read_text()
+        where = ("127.0.0.1", self.port)
+        with suppress(OSError), socket.create_connection(where, timeout=5) as one:
+            one.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            return one.recv(12).endswith(b"200")
+        return False
+
     def workers(self) -> list[int]:
         """The processes that it started to serve, by their ids."""
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
@@ -339,7 +360,7 @@ class Served:
     def stop(self) -> int:
         """Its exit code."""
         self.process.terminate()
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
 
 @contextmanager
@@ -347,28 +368,22 @@ def command_serving(
     root: Path | None, directory: Path, *options: str, is_verbose: bool = True
 ) -> Iterator[Served]:
     """``seqarchive serve`` with some options; its log goes into a directory."""
-    port = free_port()
-    log = directory / f"serve-{port}.log"
     words = ["-v", "serve"] if is_verbose else ["serve"]
     where = [] if root is None else ["--root", str(root)]
     command = [sys.executable, "-m", "seqarchive", *where, *words]
-    with open(log, "wb") as messages:
-        process = subprocess.Popen(
-            [*command, "--port", str(port), *options], stderr=messages, stdout=messages
-        )
-    served = Served(port, process, log)
-    try:
-        for _ in range(600):
-            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as s:
-                s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-                if s.recv(12).endswith(b"200"):
-                    break
-            assert process.poll() is None, log.read_text()
-            time.sleep(0.05)
-        yield served
-    finally:
-        if process.poll() is None:
-            served.stop()
+    with reserved_port() as port:
+        log = directory / f"serve-{port}.log"
+        with open(log, "wb") as messages:
+            process = subprocess.Popen(
+                [*command, "--port", str(port), *options], stderr=messages, stdout=messages
+            )
+        served = Served(port, process, log)
+        try:
+            wait_until(served.is_answering)
+            yield served
+        finally:
+            if process.poll() is None:
+                served.stop()
 
 
 # --- the wire between a client and a server ---------------------------------------------------

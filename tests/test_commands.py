@@ -504,7 +504,7 @@ def test_ctrl_c_ends_a_load_from_a_pipe_with_130_and_leaves_nothing(
     wait_until(lambda: bool(_unfinished(root)))
     running.send_signal(signal.SIGINT)
     try:
-        code = running.wait(timeout=10)  # nobody closes the pipe
+        code = running.wait(timeout=60)  # nobody closes the pipe
     except subprocess.TimeoutExpired:
         pytest.fail("Ctrl-C had to wait for more input")
     assert code == 130

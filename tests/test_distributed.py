@@ -31,6 +31,7 @@ from contents import contents, database, random_residues, run, untidy, verified
 from helpers import fasta, shards, tree, wait_until, write_fasta
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from servers import reserved_port, wait_until_listening
 
 from seqarchive import BadInput, SeqArchiveError, SourceError, loading
 from seqarchive.batches import Batch
@@ -252,6 +253,19 @@ def parts(root: Path) -> list[Path]:
     return list(root.glob("master/tmp/parts-*/[0-9]*.*"))
 
 
+def found_at_work(cluster: Cluster, root: Path) -> int:
+    """The first worker that is seen to have a part open."""
+    found: list[int] = []
+
+    def look() -> bool:
+        if (pid := at_work(cluster, root)) is not None:
+            found.append(pid)
+        return bool(found)
+
+    wait_until(look)
+    return found[0]
+
+
 def at_work(cluster: Cluster, root: Path) -> int | None:
     """A worker that has a part open."""
     for pid in cluster.workers:
@@ -271,10 +285,7 @@ def test_a_worker_that_is_killed_is_replaced_and_leaves_nothing(
     files, root = slow_files(tmp_path), tmp_path / "there"
     words: tuple[str | Path, ...] = ("load", "-n", "t", *SLOW, *files)
     with command("--root", root, *words, "--scheduler", cluster.address) as process:
-        wait_until(lambda: at_work(cluster, root) is not None, 60)
-        victim = at_work(cluster, root)
-        assert victim is not None
-        cluster.kill(victim)
+        cluster.kill(found_at_work(cluster, root))
         cluster.add_worker()
         assert run(tmp_path / "here", *map(str, words)) == (0, "")
         out, err = process.communicate(timeout=120)
@@ -301,9 +312,9 @@ def test_a_file_that_workers_die_of_and_a_scheduler_that_dies(
             pid = cluster.add_worker()
             cluster.wait_for_workers()
             with command(*words, cluster.address) as process:
-                wait_until(lambda: at_work(cluster, root) is not None, 60)
+                found_at_work(cluster, root)
                 cluster.kill(pid) if victim == "worker" else cluster.kill_scheduler()
-                _, err = process.communicate(timeout=60)
+                _, err = process.communicate(timeout=120)
             refused(Result(process.returncode, "", err), 9, messages[victim])
             assert not untidy(root)
             assert not list(root.glob("master/tmp/*"))
@@ -320,9 +331,9 @@ def test_who_loads_is_interrupted_or_killed(
     words: list[str | Path] = ["--root", root, "load", "-n", "t", *SLOW, *files]
     words += ["--scheduler", cluster.address]
     with command(*words) as process:
-        wait_until(lambda: bool(parts(root)), 60)
+        wait_until(lambda: bool(parts(root)))
         process.send_signal(how)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
     if how == signal.SIGINT:
         assert process.returncode == 130
         assert err.lstrip() == ("seqarchive: interrupted; what was not committed is not there\n")
@@ -334,7 +345,7 @@ def test_who_loads_is_interrupted_or_killed(
         assert run(root, "load", "-n", "t", str(small)) == (0, "")
     assert not untidy(root)
     assert not list(root.glob("master/tmp/*"))
-    wait_until(lambda: at_work(cluster, root) is None, 30)  # they notice that nobody waits
+    wait_until(lambda: at_work(cluster, root) is None)  # they notice that nobody waits
     assert not list(root.glob("master/tmp/*"))
     assert contents(root).residues.keys() == (
         {"aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2"} if how == signal.SIGKILL else set()
@@ -471,8 +482,9 @@ def test_another_version_is_refused(
     (old / "version.py").write_text('__version__ = "0.0.9"\n')
     (none / "seqarchive.py").write_text("raise ModuleNotFoundError('No module named seqarchive')\n")
     scheduler = Cluster(tmp_path_factory.mktemp("old"))
+    pids: list[int] = []
     try:
-        pids = [cluster.add_worker(str(path)) for path in (old.parent, none)]
+        pids += [cluster.add_worker(str(path)) for path in (old.parent, none)]
         scheduler.start(str(old.parent))
         cluster.wait_for_workers()
         words = ("--root", tmp_path / "root", "load", "-n", "t", file, "--scheduler")
@@ -484,6 +496,8 @@ def test_another_version_is_refused(
         third = loader(*words, scheduler.address)
     finally:
         scheduler.stop()
+        for pid in pids:
+            cluster.kill(pid)
     advice = f"install seqarchive {__version__}, as it is here, for the scheduler and all workers"
     for result, who in (
         (first, "worker tcp://127.0.0.1:"),
@@ -504,37 +518,41 @@ def test_the_example_of_the_documentation_runs(data: Path, tmp_path: Path) -> No
     (tmp_path / "fasta").mkdir()
     for name in ("transcripts/human_ENST_14.fasta.gz", "prot/uniprot_mmseqs_first5000.fasta.gz"):
         shutil.copy(data / name, tmp_path / "fasta" / Path(name).name.replace(".fasta", ".fa"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
     lines = re.findall(r"(?m)^    (dask .*|seqarchive .*--scheduler .*)$", page)
-    places = (("node1", "127.0.0.1"), ("8786", port), ("/shared", str(tmp_path)))
-    for word, here in places:
-        lines = [line.replace(word, here) for line in lines]
+    with reserved_port() as port:
+        places = (("node1", "127.0.0.1"), ("8786", str(port)), ("/shared", str(tmp_path)))
+        for word, here in places:
+            lines = [line.replace(word, here) for line in lines]
+        follow(lines, port, tmp_path)
+    files = sorted(map(str, tmp_path.glob("fasta/*")))
+    assert run(tmp_path / "here", "load", "-n", "refseq", *files) == (0, "")
+    assert_same(tmp_path / "archive", tmp_path / "here")
+
+
+def follow(lines: list[str], port: int, directory: Path) -> None:
+    """Start a scheduler and its workers, and load as soon as there is a scheduler."""
     there = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     environment = {**os.environ, "PATH": there, "PYTHONPATH": str(Path(__file__).parent.parent)}
     started = []
     try:
         for line in lines[:2]:
-            with open(tmp_path / "log", "ab") as log:
+            with open(directory / "log", "ab") as log:
                 started.append(
                     subprocess.Popen(
                         ["bash", "-c", f"exec {line}"],
                         stderr=log,
-                        cwd=tmp_path,
+                        cwd=directory,
                         env=environment,
                         start_new_session=True,
                     )
                 )
+        wait_until_listening(port, started[0], directory / "log")
         command = ["bash", "-c", lines[2]]
-        subprocess.run(command, env=environment, check=True, timeout=60, capture_output=True)
+        subprocess.run(command, env=environment, check=True, timeout=120, capture_output=True)
     finally:
         for process in started:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    files = sorted(map(str, tmp_path.glob("fasta/*")))
-    assert run(tmp_path / "here", "load", "-n", "refseq", *files) == (0, "")
-    assert_same(tmp_path / "archive", tmp_path / "here")
 
 
 # --- parts, without a cluster -----------------------------------------------------------------

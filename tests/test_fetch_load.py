@@ -890,7 +890,7 @@ def test_the_page_of_a_redirect_is_not_waited_for(cli: Cli, services: Services) 
     services.always = lambda _seen: page
     began = time.monotonic()
     assert_refused(cli("fetch-load", NM), 9, "302 Found")
-    assert time.monotonic() - began < 10  # the other half would come after 20
+    assert time.monotonic() - began < 15  # the other half would come after 20
     hold.set()
 
 
@@ -1156,8 +1156,8 @@ def test_nobody_there(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    url = f"http://name:word@127.0.0.1:{port}/secret"
-    result = cli("fetch-load", "--ncbi-url", url, NM)
+        url = f"http://name:word@127.0.0.1:{port}/secret"
+        result = cli("fetch-load", "--ncbi-url", url, NM)
     assert_refused(result, 9, f"127.0.0.1:{port}: Connection refused (5 tries)")
     assert "word" not in result.err
     assert "secret" not in result.err
@@ -1243,7 +1243,9 @@ def test_real_time_passes_between_real_requests(
     assert result.code == 3
     times = [one.at for one in services.seen]
     assert len(times) == 3
-    assert times[2] - times[0] > 0.6
+    # There were two thirds of a second between them when they were sent; when they came, that is a
+    # matter of how much else the machine had to do.
+    assert times[2] - times[0] > 0.3
 
 
 def test_the_services_know_whom_to_write_to(cli: Cli, services: Services) -> None:
@@ -1309,7 +1311,7 @@ def test_a_key_is_not_shown_by_what_goes_wrong(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
-    refused = cli("-v", "fetch-load", "--api-key", KEY, "--ncbi-url", url, NM)
+        refused = cli("-v", "fetch-load", "--api-key", KEY, "--ncbi-url", url, NM)
     assert refused.code == 9
     assert_key_kept(refused, services, root)
 

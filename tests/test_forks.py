@@ -26,21 +26,21 @@ class _Inside:
         self._is_in = threading.Event()
         self._thread = threading.Thread(target=self._wait_outside if outside else self._wait)
         self._thread.start()
-        assert self._is_in.wait(10)
+        assert self._is_in.wait(60)
 
     def _wait(self) -> None:
         with self._gate:
             self._is_in.set()
-            assert self.may_leave.wait(30)
+            assert self.may_leave.wait(60)
 
     def _wait_outside(self) -> None:
         with self._gate, self._gate, self._gate.outside():
             self._is_in.set()
-            assert self.may_leave.wait(30)
+            assert self.may_leave.wait(60)
 
     def leave(self) -> None:
         self.may_leave.set()
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
 
 
@@ -56,7 +56,7 @@ def test_a_fork_waits_until_all_have_come_out() -> None:
     forking.join(0.1)
     assert forking.is_alive()
     inside[1].leave()
-    forking.join(10)
+    forking.join(60)
     assert ends == [0]
 
 
@@ -98,8 +98,8 @@ def test_threads_may_fork_at_once_while_others_come_and_go() -> None:
     for thread in comers + forkers:
         thread.start()
     for thread in forkers:
-        thread.join(30)
+        thread.join(120)
     is_over.set()
     for thread in comers:
-        thread.join(10)
+        thread.join(60)
     assert ends == [0] * 15

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from databases import Postgres, serving_postgres
-from servers import Bucket, command_serving, free_port, serving_s3
+from servers import Bucket, command_serving, reserved_port, serving_s3
 
 PAGE = (Path(__file__).parent.parent / "docs" / "genomes.rst").read_text("utf-8")
 YEAST = Path(__file__).parent / "data" / "nucl" / "yeast_R64_ncbi_softmasked.fa.gz"
@@ -119,12 +119,13 @@ def test_the_seven_steps_lead_to_a_server(work: Path, postgres: Postgres, bucket
     (work / "yeast.fa.gz").rename(work / "fasta" / "yeast.fa.gz")
     (work / "genomes.csv").write_text("sample_name,fasta\nyeast,yeast.fa.gz\n")
     postgres.execute("CREATE DATABASE genomes")
-    port = free_port()
-    script = blocks("bash")[2].replace("8000", str(port)).replace("curl -s", "curl -s -w '\\n'")
-    script = script.replace("POSTGRES_HOST=localhost", f"POSTGRES_HOST={postgres.directory}")
-    script += "kill %1; wait %1\n"
-    out = done(work, ["bash", "-ec", script], **bucket.environment,
-               SEQARCHIVE_CACHE=str(work / "cache"), REFGENIE_GENOME_FOLDER="").stdout  # fmt: skip
+    with reserved_port() as port:
+        script = blocks("bash")[2].replace("8000", str(port))
+        script = script.replace("curl -s", "curl -s -w '\\n'")
+        script = script.replace("POSTGRES_HOST=localhost", f"POSTGRES_HOST={postgres.directory}")
+        script += "kill %1; wait %1\n"
+        places = {"SEQARCHIVE_CACHE": str(work / "cache"), "REFGENIE_GENOME_FOLDER": ""}
+        out = done(work, ["bash", "-ec", script], **bucket.environment, **places).stdout
     info, alias, aliases = (json.loads(line) for line in out.splitlines() if line[:1] == "{")
     assert info["seqcol"]["refget_store"]["n_collections"] == 1
     assert alias["source"] == "store:refgenie"

@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 from contents import random_residues, run
-from helpers import wait_until, write_fasta
+from helpers import started, wait_until, write_fasta
 from servers import Answer, serving
 
 import seqarchive
 from seqarchive.transfer.crew import for_each
 
 #: Seconds that are as good as at once on a busy machine; a dead server is waited for for 30.
-AT_ONCE = 6
+AT_ONCE = 20
 
 
 @pytest.fixture
@@ -40,12 +40,12 @@ def interrupted(
 ) -> tuple[int, str, float]:
     """Exit code, messages, and the seconds that a command took to end after Ctrl-C."""
     command = [sys.executable, "-W", "error", "-m", "seqarchive", "--root", str(root), *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    wait_until(until)
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    _, messages = process.communicate(timeout=60)
-    return process.returncode, messages, time.monotonic() - began
+    with started(command, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(until)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, messages = process.communicate(timeout=60)
+        return process.returncode, messages, time.monotonic() - began
 
 
 def test_a_pull_that_its_user_interrupts_ends_at_once_and_goes_on_later(
@@ -60,7 +60,7 @@ def test_a_pull_that_its_user_interrupts_ends_at_once_and_goes_on_later(
     def hang(answer: Answer) -> None:
         if answer.path.endswith(".bgz") and next(n_asked) > 0:  # the first comes
             asked.set()
-            over.wait(60)
+            over.wait(120)
 
     with serving(published) as server:
         server.fault = hang
@@ -101,7 +101,7 @@ def _bucket_that_hangs(asked: threading.Event, over: threading.Event) -> Iterato
 
         def do_PUT(self) -> None:
             asked.set()
-            over.wait(60)
+            over.wait(120)
 
         def log_message(self, *_arguments: object) -> None:
             pass
@@ -161,7 +161,7 @@ def test_items_that_fail_are_a_failure_and_no_wait() -> None:
 
     thread = threading.Thread(target=go, daemon=True)
     thread.start()
-    thread.join(10)
+    thread.join(60)
     assert done == ["raised"]
 
 
@@ -173,7 +173,7 @@ def test_the_first_failure_is_raised_and_nobody_begins_anything_after_it() -> No
         begun.append(n)
         if n == 1:
             raise ValueError("one")
-        held.wait(20)
+        held.wait(60)
         return n
 
     began = time.monotonic()

@@ -130,6 +130,7 @@ def url(root: Path) -> Iterator[str]:
 def browser() -> Iterator[Browser]:
     names = ("chromium", "chromium-browser", "google-chrome")
     program = next(path for name in names if (path := shutil.which(name)) is not None)
+    expect.set_options(timeout=60_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_ARGUMENTS)
         yield browser
@@ -161,7 +162,7 @@ def opened(
             contexts[key] = browser.new_context(reduced_motion="reduce", **options)
         page = contexts[key].new_page()
         pages.append(page)
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         host = urlsplit(base).netloc
 
         def hear(message: Any) -> None:
@@ -374,7 +375,7 @@ def test_going_to_a_range(opened: Opener, url: str) -> None:
     assert page.url.endswith("range=123456-123500")
     expect(page.locator(".commands")).to_contain_text("seqarchive get big:long:123456-123500")
     address = page.locator(".commands code").first.inner_text()
-    assert requests.get(address, timeout=10).text == _LONG[123_456:123_500]
+    assert requests.get(address, timeout=30).text == _LONG[123_456:123_500]
     page.get_by_label("Go to").fill("5000")
     page.get_by_role("button", name="Go", exact=True).click()
     assert shows(page, _LONG)[0] <= 5_000
@@ -571,7 +572,7 @@ def test_a_release_has_a_page_of_its_own(opened: Opener, url: str) -> None:
     expect(page.locator("h1")).to_have_text("Releases")
     assert page.url == f"{url}#/releases"
     # Without the last slash, addresses that are relative would lead elsewhere.
-    assert requests.get(f"{url}releases/r1", timeout=10).url == f"{url}releases/r1/"
+    assert requests.get(f"{url}releases/r1", timeout=30).url == f"{url}releases/r1/"
 
 
 # --- whatever is served -------------------------------------------------------------------------
@@ -613,7 +614,7 @@ def test_what_has_no_history_does_not_speak_of_it(
             assert len(rows(page, "Sequences of the collection")) == 6
             visit(page, f"{address}/#/compare/assembly:base/assembly:changed")
             assert "3 sequences in both" in page.locator(".verdict").inner_text()
-            found = requests.get(f"{address}/sequence/set-base:chr1/history", timeout=10)
+            found = requests.get(f"{address}/sequence/set-base:chr1/history", timeout=30)
             assert (found.status_code, found.json()["status_code"]) == (404, 404)
 
 
@@ -649,15 +650,15 @@ def test_names_are_never_markup(opened: Opener, url: str) -> None:
         " catch (error) { return error.name; } }"
     )
     assert tried == "TypeError"
-    headers = requests.get(url, timeout=10).headers
+    headers = requests.get(url, timeout=30).headers
     assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'")
     assert "unsafe" not in headers["Content-Security-Policy"]
     for path in ("page/page.js", "page/page.css", "page/icon.svg"):
-        part = requests.get(url + path, timeout=10)
+        part = requests.get(url + path, timeout=30)
         assert part.headers["X-Content-Type-Options"] == "nosniff"
         etag = {"If-None-Match": part.headers["ETag"]}
-        assert requests.get(url + path, headers=etag, timeout=10).status_code == 304
-    assert requests.get(f"{url}page/..%2Fweb.py", timeout=10).status_code == 404
+        assert requests.get(url + path, headers=etag, timeout=30).status_code == 304
+    assert requests.get(f"{url}page/..%2Fweb.py", timeout=30).status_code == 404
 
 
 def test_everything_by_keyboard(opened: Opener) -> None:
@@ -713,7 +714,7 @@ def test_it_can_be_read_by_everybody(opened: Opener, url: str, scheme: str) -> N
 
 
 def asked(url: str, path: str, **parameters: Any) -> Any:
-    answer = requests.get(url + path, params=parameters, timeout=10)
+    answer = requests.get(url + path, params=parameters, timeout=30)
     return answer.json() if answer.status_code == 200 else (answer.status_code, answer.json())
 
 
@@ -773,4 +774,4 @@ def test_the_page_has_no_more_than_it_needs(url: str) -> None:
     assert sum(file.stat().st_size for file in page.iterdir()) < 120_000
     listed = set(re.findall(r"page/([\w.]+)", (page / "index.html").read_text()))
     assert listed == {file.name for file in page.iterdir()} - {"index.html"}
-    assert json.loads(requests.get(f"{url}openapi.json", timeout=10).text)["paths"]["/search"]
+    assert json.loads(requests.get(f"{url}openapi.json", timeout=30).text)["paths"]["/search"]

@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ from children import (
     write_steady,
 )
 from contents import contents, untidy, verified
+from helpers import started
 
 from seqarchive import Archive
 
@@ -59,14 +61,15 @@ def hammering(tmp_path_factory: pytest.TempPathFactory) -> Hammering:
     assert code == 0
     (directory / "acknowledged").write_text("0")
 
-    def start(*arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, CHILDREN, arguments[0], str(root), *arguments[1:]])
-
-    processes = [
-        *(start("read", str(directory), how) for how in READERS),
-        start("commit", str(directory)),
-    ]
-    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    tasks = [*(("read", how) for how in READERS), ("commit",)]
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                started([sys.executable, CHILDREN, task, str(root), str(directory), *how])
+            )
+            for task, *how in tasks
+        ]
+        assert [process.wait(240) for process in processes] == [0, 0, 0]
     return Hammering(
         root,
         [Found(**json.loads((directory / "threads.json").read_text()))],

@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +20,7 @@ import pytest
 import requests
 from conftest import Cli
 from databases import Postgres, serving_postgres
-from helpers import sha512t24u
+from helpers import sha512t24u, wait_until
 from refget.compliance import run_compliance
 from servers import Bucket, command_serving, running, serving_s3
 from test_server import refused
@@ -449,7 +448,7 @@ def test_ingest_uploads_once(
 def test_register_wants_the_collection_first(
     cli: Cli, database: str, genomes: Path, tmp_path: Path
 ) -> None:
-    name = f"reg-{len(database)}.fa"
+    name = f"{tmp_path.name}.fa"  # in a bucket that all tests share
     file = file_with(tmp_path, name, a="ACGTTT")
     words: list[str | Path] = ["admin", "register", file, "--bucket", "s3://genomes/reg",
                                "--database", database]  # fmt: skip
@@ -682,10 +681,10 @@ def test_a_store_that_is_exported_anew_is_served_without_a_restart(
         refused(get(f"{served.url}/sequence/new"), 404)
         assert cli("load", "-n", "t", file_with(tmp_path, "n.fa", new="ACGTTT")).code == 0
         assert cli("export-rgstore").code == 0
-        for _ in range(100):
-            total = get(f"{served.url}/list/collection").json()["pagination"]["total"]
-            if total == 2:
-                break
-            time.sleep(0.1)
-        assert total == 2
+
+        def total() -> int:
+            found: int = get(f"{served.url}/list/collection").json()["pagination"]["total"]
+            return found
+
+        wait_until(lambda: total() == 2)
         assert get(f"{served.url}/sequence/SQ.{sha512t24u('ACGTTT')}").text == "ACGTTT"

@@ -11,7 +11,6 @@ import os
 import pickle
 import random
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +23,16 @@ from typing import Any, NamedTuple
 import pytest
 from gtars.refget import RefgetStore as Theirs
 from helpers import sha512t24u, tree, wait_until, write_fasta
-from servers import Answer, FileServer, free_port, running, serving, serving_s3, wired
+from servers import (
+    Answer,
+    FileServer,
+    reserved_port,
+    running,
+    serving,
+    serving_s3,
+    wait_until_listening,
+    wired,
+)
 
 import seqarchive
 from seqarchive import (
@@ -187,8 +195,7 @@ def by_service(places: Places, *, with_store: bool) -> Iterator[str]:
 @contextmanager
 def by_refget(places: Places, tmp_path: Path) -> Iterator[str]:
     """``refget store serve`` as a process; it says that the store is on a static server."""
-    with serving(places.theirs) as server:
-        port = free_port()
+    with serving(places.theirs) as server, reserved_port() as port:
         environment = {**os.environ, "REFGET_STORE_HTTP_URL": server.url, "HOME": str(tmp_path)}
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("refget")), "store", "serve", "--path",
@@ -198,12 +205,7 @@ def by_refget(places: Places, tmp_path: Path) -> Iterator[str]:
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            for _ in range(400):
-                with suppress(OSError):
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                assert process.poll() is None
-                time.sleep(0.05)
+            wait_until_listening(port, process)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
@@ -469,7 +471,7 @@ def test_a_lock_is_never_stale(tmp_path: Path) -> None:
     started = time.monotonic()
     with locks.held(b"one"):
         pass
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 10
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -852,7 +854,7 @@ def test_where_nothing_fits_every_answer_is_named(tmp_path: Path, pretender: Fil
     started = time.monotonic()
     with pytest.raises(SourceError, match=r"127\.0\.0\.1:1/rgstore\.json: Connection refused"):
         make_source("http://127.0.0.1:1")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
     with pytest.raises(SourceError, match=r"rgstore\.json: no such file; there is no archive"):
         make_source(tmp_path)
     for wrong in ("ftp://somewhere/x", "http://"):

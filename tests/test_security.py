@@ -359,11 +359,11 @@ def test_an_address_is_shown_without_its_password_however_long_it_is() -> None:
     assert shown("s3://me:pw/pw@bucket/a") == "s3://bucket/a"
     for address in ("https://example.org/a@b/c", "s3://bucket/a@b"):  # and no other host is named
         assert shown(address) == address
-    started = time.monotonic()
+    started = time.thread_time()
     shown("://" * 100_000)
     shown("s3://" + "a." * 100_000)
     shown("http://" + "a." * 100_000 + "/")
-    assert time.monotonic() - started < 0.5
+    assert time.thread_time() - started < 0.5
 
 
 # --- files ------------------------------------------------------------------------------------
@@ -713,7 +713,7 @@ def test_bodies_of_json_that_mean_harm_are_answered_at_once(
         )
         assert answer.status_code < 500, (path, answer.text)
     assert time.monotonic() - started < 30
-    assert requests.get(f"{url}/healthz", timeout=5).text == "ok\n"
+    assert requests.get(f"{url}/healthz", timeout=30).text == "ok\n"
 
 
 @cache

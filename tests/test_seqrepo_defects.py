@@ -18,7 +18,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from helpers import (
     shards,
     shared_directory,
     sq,
+    started,
     tree,
     wait_until,
     write_fasta,
@@ -53,14 +55,17 @@ def loaded(root: Path, file: Path, records: Any, **options: Any) -> Archive:
     return archive
 
 
-def start_load(root: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """A process that loads what is written into it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "seqarchive", "--root", str(root), "load", *arguments, "-"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+@contextmanager
+def loading(root: Path, text: str, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that loads what is written into it, and has begun with this."""
+    command = [sys.executable, "-m", "seqarchive", "--root", str(root), "load", *arguments, "-"]
+    pipe = subprocess.PIPE
+    with started(command, stdin=pipe, stdout=pipe, stderr=pipe) as running:
+        assert running.stdin is not None
+        running.stdin.write(text.encode())
+        running.stdin.flush()
+        wait_until(lambda: any((root / "master" / "tmp").glob("*.fa.bgz")))
+        yield running
 
 
 def test_d1_sequences_that_differ_by_a_stop_or_a_gap_are_different_sequences(
@@ -100,19 +105,15 @@ def test_d3_a_killed_load_and_a_second_one_are_a_clean_one(
 ) -> None:
     """SeqRepo commits two databases; killed in between, digests are lost and nobody is told."""
     records = [(f"n{n}", f"{n:0300b}".replace("0", "G").replace("1", "T")) for n in range(8000)]
-    text = fasta(records).encode()
-    running = start_load(root, "--namespace", "ref", "--threads", "0")
-    assert running.stdin is not None
-    running.stdin.write(text[: len(text) // 2])
-    running.stdin.flush()
-    wait_until(lambda: any((root / "master" / "tmp").glob("*.fa.bgz")))
-    running.kill()
-    running.communicate()
+    text = fasta(records)
+    half = text[: len(text) // 2]
+    with loading(root, half, "--namespace", "ref", "--threads", "0") as running:
+        running.kill()
     assert json.loads(cli("--json", "status").out)["sequences"] == 0
     verified = json.loads(cli("--json", "verify").out)
     assert verified["findings"] == []
     file = tmp_path / "x.fa"
-    file.write_bytes(text)
+    file.write_text(text)
     assert cli("load", "-n", "ref", file).code == 0
     assert cli("--root", tmp_path / "clean", "load", "-n", "ref", file).code == 0
     verified = json.loads(cli("--json", "verify", "--full").out)
@@ -280,26 +281,23 @@ def test_d16_readers_open_and_read_at_once_while_a_load_is_under_way(
     """SeqRepo's readers wait five seconds and fail, and a second writer fails without a word."""
     loaded(root, tmp_path / "x.fa", {"a": "ACGT"}).close()
     records = [(f"n{n}", f"{n:0100b}".replace("0", "G").replace("1", "T")) for n in range(40_000)]
-    running = start_load(root, "--namespace", "other", "--threads", "0")
-    assert running.stdin is not None
-    running.stdin.write(fasta(records).encode())
-    running.stdin.flush()
-    wait_until(lambda: any((root / "master" / "tmp").glob("*.fa.bgz")))
-    slowest = 0.0
-    for _ in range(50):
+    words = ("--namespace", "other", "--threads", "0")
+    with loading(root, fasta(records), *words) as running:
+        slowest = 0.0
+        for _ in range(50):
+            began = time.perf_counter()
+            with seqarchive.connect(root) as archive:
+                assert archive.fetch("ref:a") == "ACGT"
+                assert len(archive) == 1
+                assert "other:n1" not in archive
+            slowest = max(slowest, time.perf_counter() - began)
+        assert slowest < 4
         began = time.perf_counter()
-        with seqarchive.connect(root) as archive:
-            assert archive.fetch("ref:a") == "ACGT"
-            assert len(archive) == 1
-            assert "other:n1" not in archive
-        slowest = max(slowest, time.perf_counter() - began)
-    assert slowest < 2
-    began = time.perf_counter()
-    second = cli("load", "-n", "second", tmp_path / "x.fa")
-    assert time.perf_counter() - began < 2
-    assert second.code == 7
-    assert f"process {running.pid} on " in second.err
-    out, err = running.communicate()
+        second = cli("load", "-n", "second", tmp_path / "x.fa")
+        assert time.perf_counter() - began < 20  # who waits for a lock waits for a minute
+        assert second.code == 7
+        assert f"process {running.pid} on " in second.err
+        out, err = running.communicate()
     assert (running.returncode, err) == (0, b"")
     assert b"40,000 records" in out
     assert cli("get", "other:n39999").out == records[-1][1] + "\n"
@@ -456,14 +454,9 @@ def test_interrupting_one_writer_lets_the_next_one_write_at_once(
     cli: Cli, root: Path, tmp_path: Path
 ) -> None:
     """SeqRepo's killed writers leave hot journals and files that are never cleaned (D2, D16)."""
-    running = start_load(root, "--namespace", "ref", "--threads", "0")
-    assert running.stdin is not None
     text = fasta((f"n{n}", f"{n:0500b}".replace("0", "G").replace("1", "T")) for n in range(9000))
-    running.stdin.write(text.encode())
-    running.stdin.flush()
-    wait_until(lambda: any((root / "master" / "tmp").glob("*.fa.bgz")))
-    running.send_signal(signal.SIGKILL)
-    running.communicate()
+    with loading(root, text, "--namespace", "ref", "--threads", "0") as running:
+        running.send_signal(signal.SIGKILL)
     assert list((root / "master" / "tmp").iterdir())
     assert cli("load", "-n", "x", write_fasta(tmp_path / "x.fa", {"a": "ACGT"})).code == 0
     assert list((root / "master" / "tmp").iterdir()) == []

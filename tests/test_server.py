@@ -8,10 +8,8 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -26,7 +24,7 @@ from gtars.refget import RefgetStore
 from helpers import wait_until
 from refget.clients import SequenceClient, SequenceCollectionClient
 from refget.compliance import run_compliance
-from servers import running
+from servers import reserved_port, running, wait_until_listening
 from starlette.routing import Route
 
 import seqarchive
@@ -813,7 +811,13 @@ def test_each_request_is_a_line_and_a_number(root: Path, tmp_path: Path) -> None
             get(f"{url}/sequence/{PHIX}?end=3", User_Agent="me")
         get(f"{url}/whatever/there/is")
         # A request is counted when its answer has gone out; the other process may be asked first.
-        wait_until(lambda: 'status="404"' in get(f"{url}/metrics").text)
+        expected = ('status="404"} 1.0', 'kind="sequence",method="GET",status="200"} 20.0')
+
+        def are_counted() -> bool:
+            numbers = get(f"{url}/metrics").text
+            return all(one in numbers for one in expected)
+
+        wait_until(are_counted)
         numbers = get(f"{url}/metrics").text
     counted = re.findall(r'seqarchive_requests_total\{([^}]*)\} ([0-9.]+)', numbers)
     by_labels = {labels: float(number) for labels, number in counted}
@@ -835,27 +839,18 @@ def test_each_request_is_a_line_and_a_number(root: Path, tmp_path: Path) -> None
 @contextmanager
 def command_serving(root: Path, *options: str, log: Path | None = None) -> Iterator[str]:
     """``seqarchive serve`` in a process of its own; its address. Its messages go into ``log``."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     own = [word for word in options if word.startswith("--w") or word.isdigit()]
     others = [word for word in options if word not in own]
     command = [sys.executable, "-m", "seqarchive", "--root", str(root), *others, "serve", *own]
-    with open(log or os.devnull, "w") as messages:
-        process = subprocess.Popen([*command, "--port", str(port)], stderr=messages)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(400):
-            try:
-                get(f"{url}/healthz")
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None
-                time.sleep(0.05)
-        yield url
-    finally:
-        process.terminate()
-        assert process.wait(timeout=30) in (0, -15)
+    with reserved_port() as port:
+        with open(log or os.devnull, "w") as messages:
+            process = subprocess.Popen([*command, "--port", str(port)], stderr=messages)
+        try:
+            wait_until_listening(port, process)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            assert process.wait(timeout=60) in (0, -15)
 
 
 @pytest.fixture

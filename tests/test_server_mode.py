@@ -20,6 +20,7 @@ from conftest import Cli
 from databases import Postgres, serving_postgres
 from gtars.refget import FhrMetadata
 from gtars.refget import RefgetStore as TheirStore
+from helpers import wait_until
 from refget.clients import SequenceCollectionClient
 from servers import Answer, FileServer, command_serving, running, serving, serving_s3
 from sqlalchemy import create_engine, text
@@ -388,11 +389,7 @@ def test_a_store_that_changes_is_seen(tmp_path: Path) -> None:
         assert not stores.refresh()
         assert stores.state() == before
         is_away = False
-        for _ in range(100):
-            stores.fresh()  # a thread looks
-            if stores.state() != before:
-                break
-            time.sleep(0.05)
+        wait_until(lambda: stores.fresh().state() != before)  # a thread looks
         assert stores.resolve("hg19").digest == digests["hg19"]
         assert stores.failures() == {}
         # And what is said of one: by the next change, since gtars says no more of that.
@@ -839,10 +836,10 @@ def test_names_of_a_digest_are_found_by_an_index(tmp_path: Path) -> None:
     (place / "rgstore.json").write_text(json.dumps(manifest))
     with RefgetStore(place) as opened:
         assert len(opened.aliases(f"SQ.{digests[0]}")) == 100
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for _ in range(50):
             opened.aliases(f"SQ.{digests[1]}")
-        assert time.perf_counter() - begin < 0.5
+        assert time.thread_time() - begin < 0.5
         assert opened.aliases(f"SQ.{digests[1]}") == []
 
 

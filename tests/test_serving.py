@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,15 @@ def limited(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     """A server with two long answers at most, and little patience."""
     directory = tmp_path_factory.mktemp("limited")
     words = ("--max-streams", "2", "--request-timeout", str(PATIENCE), "--max-connections", "20")
+    with command_serving(root, directory, *words) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def patient(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The same with all the patience that somebody needs who has much else to do."""
+    directory = tmp_path_factory.mktemp("patient")
+    words = ("--max-streams", "2", "--request-timeout", "300", "--max-connections", "20")
     with command_serving(root, directory, *words) as served:
         yield served
 
@@ -199,37 +209,46 @@ def test_a_hostile_host_is_in_no_answer(limited: Served, root: Path, host: str) 
 # --- too much at one time ------------------------------------------------------------------------
 
 
-def test_so_many_long_answers_at_one_time_and_short_ones_go_on(limited: Served) -> None:
-    first, second = (asked(limited, "/sequence/t:chr", buffer=4096) for _ in range(2))
+def test_so_many_long_answers_at_one_time_and_short_ones_go_on(patient: Served) -> None:
+    first, second = (asked(patient, "/sequence/t:chr", buffer=4096) for _ in range(2))
     try:
         assert [one.recv(12) for one in (first, second)] == [b"HTTP/1.1 200"] * 2
-        assert open_streams(limited) == 2
+        assert open_streams(patient) == 2
         for path in (
             "/sequence/t:chr", "/sequence/t:chr?start=5", "/seqrepo/1/sequence/t:chr",
             "/ga4gh/drs/v1/objects/lab:x/bytes", "/releases/r1/sequence/t:chr",
         ):  # fmt: skip
-            with asked(limited, path) as one:
+            with asked(patient, path) as one:
                 assert int(refused(rest(one), 503)["retry-after"]) > 0, path
         for path in (
             "/sequence/t:chr?start=100&end=200", "/sequence/t:chr/metadata", "/healthz",
             "/releases/r1/manifest.json", "/collection/lab:x", "/store/rgstore.json",
         ):  # fmt: skip
-            assert requests.get(limited.url + path, timeout=20).status_code == 200, path
-        manifest = requests.get(f"{limited.url}/releases/r1/manifest.json", timeout=20).json()
+            assert requests.get(patient.url + path, timeout=20).status_code == 200, path
+        manifest = requests.get(f"{patient.url}/releases/r1/manifest.json", timeout=20).json()
         paths = [file["path"] for file in manifest["files"]]
         (path,) = (path for path in paths if path.endswith(".fa.bgz"))
-        shard = f"{limited.url}/releases/r1/{path}"
+        shard = f"{patient.url}/releases/r1/{path}"
         part = requests.get(shard, headers={"Range": "bytes=0-99"}, timeout=20)
         assert (part.status_code, len(part.content)) == (206, 100)
         assert requests.get(shard, timeout=20).status_code == 503
-        # Who hangs up, and who takes nothing, have their places taken from them.
+        # Who hangs up has his place taken from him.
         first.close()
-        wait_until(lambda: open_streams(limited) == 1)
-        wait_until(lambda: open_streams(limited) == 0)
-        assert len(rest(second)) < len(CHROMOSOME)
+        wait_until(lambda: open_streams(patient) == 1)
+        with asked(patient, "/sequence/t:chr") as third:
+            assert third.recv(12) == b"HTTP/1.1 200"
     finally:
         first.close()
         second.close()
+    wait_until(lambda: open_streams(patient) == 0)
+    assert requests.get(f"{patient.url}/sequence/t:chr", timeout=20).content == CHROMOSOME
+
+
+def test_who_takes_nothing_has_his_place_taken_from_him(limited: Served) -> None:
+    with asked(limited, "/sequence/t:chr", buffer=4096) as one:
+        assert one.recv(12) == b"HTTP/1.1 200"
+        wait_until(lambda: open_streams(limited) == 0)
+        assert len(rest(one)) < len(CHROMOSOME)
     assert requests.get(f"{limited.url}/sequence/t:chr", timeout=20).content == CHROMOSOME
 
 
@@ -244,10 +263,10 @@ def test_who_takes_little_but_takes_it_gets_everything(limited: Served) -> None:
     assert found.partition(b"\r\n\r\n")[2] == CHROMOSOME[:9_000_000]
 
 
-def test_so_many_connections(limited: Served) -> None:
-    waiting = [connected(limited) for _ in range(20)]
+def test_so_many_connections(patient: Served) -> None:
+    waiting = [connected(patient) for _ in range(20)]
     try:
-        with asked(limited, "/healthz") as one:
+        with asked(patient, "/healthz") as one:
             assert int(refused(rest(one), 503)["retry-after"]) > 0
     finally:
         for each in waiting:
@@ -275,9 +294,10 @@ def test_a_request_has_to_come_in_time(limited: Served, begin: bytes, more: byte
         one.settimeout(0.1)
         one.sendall(begin)
         answer = b""
-        while time.monotonic() - started < 4 * PATIENCE:
-            try:
+        while time.monotonic() - started < 20 * PATIENCE:
+            with suppress(ConnectionError):  # what it has said before that is read all the same
                 one.sendall(more)
+            try:
                 data = one.recv(1 << 16)
             except TimeoutError:
                 continue
@@ -298,12 +318,19 @@ def test_a_request_has_to_come_in_time(limited: Served, begin: bytes, more: byte
 
 
 def test_what_comes_late_but_in_time_is_answered(limited: Served) -> None:
+    started = time.monotonic()
     with connected(limited) as one:
-        for _ in range(3):  # each request has time of its own
+        for _ in range(8):  # each request has time of its own
             for part in (b"GET /healthz HT", b"TP/1.1\r\nHost: x\r", b"\n\r\n"):
+                time.sleep(PATIENCE / 20)  # on a busy machine it is more
                 one.sendall(part)
-                time.sleep(PATIENCE / 4)
-            assert one.recv(1 << 16).startswith(b"HTTP/1.1 200 ")
+            answer = one.recv(1 << 16)
+            while not answer.endswith(b"\r\n\r\nok\n"):  # it may come in pieces
+                data = one.recv(1 << 16)
+                assert data, answer
+                answer += data
+            assert answer.startswith(b"HTTP/1.1 200 ")
+    assert time.monotonic() - started > PATIENCE
 
 
 # --- too large, or no HTTP -----------------------------------------------------------------------
@@ -367,7 +394,7 @@ def test_what_takes_too_long_is_answered_and_the_rest_goes_on(
     go_on = threading.Event()
     monkeypatch.setattr(collections, "compare", lambda *_, **__: go_on.wait(20) and {})
     monkeypatch.setattr(limiting, "_WAITING", 1)
-    limits = Limits(computing=Pool(1, 0.3))
+    limits = Limits(computing=Pool(1, 1.5))  # in which three have to come, on a busy machine too
     with seqarchive.connect(root) as archive, running(create_app(archive, limits=limits)) as here:
         client = Client(here)
         try:
@@ -439,7 +466,7 @@ def test_what_is_under_way_is_finished(root: Path, tmp_path: Path, workers: int)
             assert served.process.poll() is None
             found += rest(one)
         assert found.partition(b"\r\n\r\n")[2] == CHROMOSOME
-        assert served.process.wait(timeout=20) == 0
+        assert served.process.wait(timeout=60) == 0
         assert "Traceback" not in served.log.read_text()
 
 
@@ -474,6 +501,7 @@ def test_a_process_that_dies_is_replaced_and_stays_counted(
         for _ in range(20):
             with asked(served, "/sequence/t:a") as one:
                 assert rest(one).endswith(b"GATTACA")
+        wait_until(lambda: _COUNTED in requests.get(f"{served.url}/metrics", timeout=20).text)
         stream = asked(served, "/sequence/t:chr", buffer=4096)
         stream.recv(12)
         assert open_streams(served) == 1
@@ -484,10 +512,14 @@ def test_a_process_that_dies_is_replaced_and_stays_counted(
         wait_until(lambda: answers(served))
         wait_until(lambda: open_streams(served) == 0)
         numbers = requests.get(f"{served.url}/metrics", timeout=20).text
-        assert 'kind="sequence",method="GET",status="200"} 20.0' in numbers
+        assert _COUNTED in numbers
         assert len(os.listdir(tmp_path / "temporary")) == 1
         assert served.stop() == 0
     assert os.listdir(tmp_path / "temporary") == []
+
+
+#: Requests that were answered, when twenty were.
+_COUNTED = 'kind="sequence",method="GET",status="200"} 20.0'
 
 
 def answers(served: Served) -> bool:
@@ -513,7 +545,7 @@ def test_a_proxy_says_who_asks_only_if_it_is_trusted(
                     b"X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: https\r\n\r\n"
                 )
                 answer = rest(one)
-            (line,) = (line for line in logged(served) if line["agent"] == "who")
+            line = the_line(served, "who")
             is_believed = served is trusting
             assert line["client"] == ("192.0.2.7" if is_believed else "127.0.0.1")
             assert (b'"https://' in answer) == is_believed
@@ -522,6 +554,18 @@ def test_a_proxy_says_who_asks_only_if_it_is_trusted(
         [*command, "--trusted-proxy", "nobody"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 2
+
+
+def the_line(served: Served, agent: str) -> dict[str, Any]:
+    """What the log has of a request; it comes when the answer is over, of which the client may know
+    before."""
+
+    def lines() -> list[dict[str, Any]]:
+        return [line for line in logged(served) if agent in (line["agent"] or "")]
+
+    wait_until(lambda: bool(lines()))
+    (line,) = lines()
+    return line
 
 
 def logged(served: Served) -> list[dict[str, Any]]:
@@ -536,7 +580,7 @@ def test_nobody_writes_lines_of_the_log(limited: Served) -> None:
             + b"User-Agent: odd \x9b31m \xff agent\r\n\r\n"
         )
         refused(rest(one), 404)
-    (line,) = (line for line in logged(limited) if "odd" in (line["agent"] or ""))
+    line = the_line(limited, "odd")
     assert "\n" in line["path"]
     assert line["status"] == 404
     text = limited.log.read_bytes()

@@ -1008,6 +1008,7 @@ def test_snapshots_taken_among_commits_are_states_that_were_committed(root: Path
     ]
     taken: list[Taken] = []
     try:
+        wait_until(lambda: all(acknowledged()))
         while any(process.poll() is None for process in processes) and len(taken) < 60:
             before = acknowledged()
             name = f"r{len(taken)}"

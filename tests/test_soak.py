@@ -296,9 +296,10 @@ def test_no_wrong_byte_and_no_leak(tmp_path: Path, capsys: pytest.CaptureFixture
                 time.sleep((SECONDS - WARM) / 40)
         finally:
             soak.stop.set()
-            for client in clients:
-                client.join()
             (tmp_path / "stop").touch()
+            for client in clients:
+                if client.ident is not None:  # it was started
+                    client.join()
             code = loader.wait(timeout=60)
         counted = re.findall(
             r"(?m)^seqarchive_requests_total\{.*\} ([0-9.]+)$",

@@ -216,7 +216,7 @@ _regions = st.lists(
 )
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(regions=_regions)
 def test_what_is_put_there_comes_back(store: ArchivedTrackStore, regions: list[Region]) -> None:
     track = intervals(*regions)

@@ -45,7 +45,7 @@ from seqarchive.tracks.stored import (
 from seqarchive.tracks.track import AnyTrack, IntervalTrack, SignalTrack, TableTrack
 
 in_one_directory = settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 

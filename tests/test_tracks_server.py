@@ -145,7 +145,7 @@ def peaks(url: str) -> dict[str, Any]:
     """The track of ``_BED``."""
     answer = requests.post(
         f"{url}/tracks", data={"genome": "toy", "name": "peaks"},
-        files={"file": ("peaks.bed", bed_text().encode())}, timeout=20,
+        files={"file": ("peaks.bed", bed_text().encode())}, timeout=30,
     )  # fmt: skip
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
@@ -159,7 +159,7 @@ def signal(url: str) -> dict[str, Any]:
     rows += [("II", 100, 8_000, -2.5)]
     answer = requests.post(
         f"{url}/tracks/?genome=toy&name=values&format=bedgraph",
-        data=bed_text(rows).encode(), timeout=20,
+        data=bed_text(rows).encode(), timeout=30,
     )  # fmt: skip
     assert answer.status_code == 201, answer.text
     found: dict[str, Any] = answer.json()
@@ -178,7 +178,7 @@ def refused(answer: requests.Response, status: int) -> str:
 
 
 def get(address: str, **parameters: Any) -> Any:
-    answer = requests.get(address, params=parameters, timeout=20)
+    answer = requests.get(address, params=parameters, timeout=30)
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -282,10 +282,10 @@ def test_a_genome_of_json_is_stored_and_forgotten(url: str) -> None:
 def test_genomes_come_as_files(url: str, data: Path, tmp_path: Path) -> None:
     fasta = write_fasta(tmp_path / "x.fa", {"one": "ACGTTT", "two": "GG"})
     form = requests.post(
-        f"{url}/genomes/", data={"name": "of a form"}, timeout=20,
+        f"{url}/genomes/", data={"name": "of a form"}, timeout=30,
         files={"file": ("../../x y.fa.gz", gzip.compress(fasta.read_bytes()))},
     )  # fmt: skip
-    raw = requests.post(f"{url}/genomes?name=raw", data=fasta.read_bytes(), timeout=20)
+    raw = requests.post(f"{url}/genomes?name=raw", data=fasta.read_bytes(), timeout=30)
     assert (form.status_code, raw.status_code) == (201, 201), form.text + raw.text
     assert form.json()["name"] == "of a form"
     assert form.json()["digest"] == raw.json()["digest"]
@@ -311,7 +311,7 @@ def test_what_is_no_genome_is_refused(url: str, body: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"no FASTA at all", b">a\nAC!GT\n", b"\x00\xff" * 99])
 def test_files_that_are_no_genome_are_refused(url: str, body: bytes) -> None:
-    message = refused(requests.post(f"{url}/genomes", data=body, timeout=20), 400)
+    message = refused(requests.post(f"{url}/genomes", data=body, timeout=30), 400)
     assert tempfile.gettempdir() not in message
 
 
@@ -352,7 +352,7 @@ def test_numbers_of_a_table_and_steps_of_a_signal(url: str) -> None:
 
 def test_equal_contents_are_one_file_under_two_ids(url: str, peaks: dict[str, Any]) -> None:
     again = requests.post(
-        f"{url}/tracks?genome=toy&format=bed", data=bed_text().encode(), timeout=20
+        f"{url}/tracks?genome=toy&format=bed", data=bed_text().encode(), timeout=30
     )
     assert again.json()["id"] != peaks["id"]
     assert again.json()["content"] == peaks["content"]
@@ -363,7 +363,7 @@ def test_equal_contents_are_one_file_under_two_ids(url: str, peaks: dict[str, An
 def test_a_track_over_another_genome_is_refused_by_file_and_line(url: str) -> None:
     def sent(text: str, name: str = "my peaks.bed") -> str:
         answer = requests.post(
-            f"{url}/tracks", data={"genome": "toy"}, files={"file": (name, text)}, timeout=20
+            f"{url}/tracks", data={"genome": "toy"}, files={"file": (name, text)}, timeout=30
         )
         return refused(answer, 400)
 
@@ -386,7 +386,7 @@ def test_chromosomes_have_other_names(url: str) -> None:
         (bed_text(rows), "bed"),
         (bed_text([(*row, 2.0) for row in rows]), "bedgraph"),
     ):
-        answer = requests.post(f"{url}/tracks?genome=toy&format={form}", data=body, timeout=20)
+        answer = requests.post(f"{url}/tracks?genome=toy&format={form}", data=body, timeout=30)
         assert answer.status_code == 201, answer.text
         found = get(f"{url}/tracks/{answer.json()['id']}/data")["regions"]
         assert [(one["chrom"], one["start"]) for one in found] == [("I", 4), ("II", 1)]
@@ -411,7 +411,7 @@ def test_chromosomes_have_other_names(url: str) -> None:
 def test_bodies_that_are_no_track_are_refused(
     url: str, body: bytes, headers: dict[str, str], message: str
 ) -> None:
-    answer = requests.post(f"{url}/tracks", data=body, headers=headers, timeout=20)
+    answer = requests.post(f"{url}/tracks", data=body, headers=headers, timeout=30)
     assert message in refused(answer, 400)
 
 
@@ -517,7 +517,7 @@ def test_hostile_regions_are_refused(url: str, peaks: dict[str, Any], region: st
     allowed = {"I:5"}  # to the end
     for what in ("data", "summary"):
         answer = requests.get(
-            f"{url}/tracks/{peaks['id']}/{what}", params={"region": region}, timeout=20
+            f"{url}/tracks/{peaks['id']}/{what}", params={"region": region}, timeout=30
         )
         if region in allowed:
             assert answer.json()["region"] == {"chrom": "I", "start": 5, "end": 50_000}
@@ -716,7 +716,7 @@ def test_a_job_is_watched_until_it_is_done(url: str) -> None:
     assert job["state"] in ("queued", "running")
     assert answer.headers["Location"] == job["status_url"] == f"{url}/jobs/{job['job_id']}"
     assert compute(url, gate, wait=0).json()["job_id"] == job["job_id"]
-    with requests.get(job["stream_url"], stream=True, timeout=20) as stream:
+    with requests.get(job["stream_url"], stream=True, timeout=30) as stream:
         assert stream.headers["Content-Type"].startswith("text/event-stream")
         found = events(stream)
         name, told = next(found)
@@ -727,7 +727,7 @@ def test_a_job_is_watched_until_it_is_done(url: str) -> None:
         GATES[gate].set()
         *_, (name, told) = found
     assert (name, told["state"], told["done"]) == ("done", "done", 59_400)
-    with requests.get(job["stream_url"], stream=True, timeout=20) as late:
+    with requests.get(job["stream_url"], stream=True, timeout=30) as late:
         assert list(events(late)) == [("done", told)]
     assert get(job["status_url"])["track_id"] == told["track_id"]
     assert get(f"{url}/tracks/{told['track_id']}")["n_entries"] == 3
@@ -738,7 +738,7 @@ def test_a_job_is_watched_until_it_is_done(url: str) -> None:
 def test_a_job_is_ended(url: str) -> None:
     before = get(f"{url}/tracks")["pagination"]["total"]
     job = compute(url, "ended", wait=0).json()
-    with requests.get(job["stream_url"], stream=True, timeout=20) as stream:
+    with requests.get(job["stream_url"], stream=True, timeout=30) as stream:
         found = events(stream)
         next(found)
         assert requests.delete(job["status_url"], timeout=30).status_code in (200, 202)
@@ -766,7 +766,7 @@ def test_a_failure_is_told_and_not_kept(url: str) -> None:
         if (one["state"], one["operation"]) == ("failed", "test.gated")
     ]
     assert len(failed) == 3
-    with requests.get(failed[0]["stream_url"], stream=True, timeout=20) as stream:
+    with requests.get(failed[0]["stream_url"], stream=True, timeout=30) as stream:
         ((name, told),) = events(stream)
     assert (name, told["error"]) == ("failed", "this fails, as it should")
 
@@ -785,7 +785,7 @@ def test_too_many_computations_are_refused(root: Path) -> None:
             # One that waits ends at once; and the rest when the server does.
             assert requests.delete(jobs[1]["status_url"], timeout=30).json()["state"] == "cancelled"
             started = time.monotonic()
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 25
         assert (
             service.jobs.get(root / "master/computing/jobs", jobs[0]["job_id"])["state"]
             == "cancelled"
@@ -879,7 +879,7 @@ def test_scripts_of_other_sites_may_only_read(root: Path) -> None:
 
             def asked(origin: str) -> requests.Response:
                 return requests.post(
-                    f"{address}/api/tracks", json=body, headers={"Origin": origin}, timeout=9
+                    f"{address}/api/tracks", json=body, headers={"Origin": origin}, timeout=30
                 )
 
             for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "http://[", ""):
@@ -1018,7 +1018,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_process_knows_every_job(large: Path, tmp_path: Path) -> None:
     with command_serving(large, tmp_path, "--workers", "2") as served:
         url = f"{served.url}/api"
-        assert len(served.workers()) == 2
+        wait_until(lambda: len(served.workers()) == 2)
         body = {"genome": "large", "min_aa": 20}
         job = post(f"{url}/methods/genome.orfs", body, wait=0).json()
         seen = [get(job["status_url"]) for _ in range(12)]  # each over a connection of its own

@@ -267,7 +267,7 @@ def _all_at_once(n: int, ask: Callable[[int], object]) -> list[object]:
     barrier = threading.Barrier(n)
 
     def asked(number: int) -> object:
-        barrier.wait(10)
+        barrier.wait(60)
         return ask(number)
 
     with ThreadPoolExecutor(n) as pool:
@@ -294,7 +294,7 @@ def test_others_do_not_wait_for_one_another() -> None:
     both = threading.Barrier(2)
 
     def compute() -> TableTrack:
-        both.wait(10)  # ends only if the other is computed meanwhile
+        both.wait(60)  # ends only if the other is computed meanwhile
         return _table()
 
     found = _all_at_once(
@@ -344,7 +344,7 @@ def test_two_who_wait_for_each_other_are_told() -> None:
     both = threading.Barrier(2)
 
     def compute(n: int) -> TableTrack:
-        both.wait(10)
+        both.wait(60)
         return store.get_or_compute(hows[1 - n], lambda: _table(5)).track  # type: ignore[return-value]
 
     def ask(n: int) -> object:
@@ -363,18 +363,18 @@ def test_who_waits_can_be_called_back() -> None:
 
     def compute() -> TableTrack:
         is_computing.set()
-        assert may_end.wait(10)
+        assert may_end.wait(60)
         return _table()
 
     with ThreadPoolExecutor(1) as pool:
         computing = pool.submit(store.get_or_compute, how, compute)
-        assert is_computing.wait(10)
+        assert is_computing.wait(60)
         watch = Watch()
         watch.cancel()
         with watched_by(watch), pytest.raises(Cancelled):
             store.get_or_compute(how, compute)
         may_end.set()
-        assert computing.result(10).track_type == "table"
+        assert computing.result(60).track_type == "table"
 
 
 def test_results_of_another_version_are_not_served() -> None:

@@ -19,11 +19,10 @@ import ssl
 import stat
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
@@ -39,6 +38,7 @@ from helpers import (
     NOBODY,
     run_without_rights,
     shared_directory,
+    started,
     tree,
     wait_until,
     write_fasta,
@@ -49,9 +49,10 @@ from servers import (
     FileServer,
     Wire,
     certificate_in,
-    free_port,
+    reserved_port,
     serving,
     serving_s3,
+    wait_until_listening,
     wired,
 )
 
@@ -1562,7 +1563,7 @@ def test_a_release_with_a_query_without_end_is_refused_in_time(
         ),
     )
     command = [sys.executable, "-m", "seqarchive", "--root", str(root), "pull", site.address, "r1"]
-    done = subprocess.run(command, capture_output=True, timeout=20, check=False, text=True)
+    done = subprocess.run(command, capture_output=True, timeout=60, check=False, text=True)
     refused(Result(done.returncode, done.stdout, done.stderr), root)
 
 
@@ -1736,7 +1737,7 @@ def test_a_server_that_asks_for_time_gets_it(mirror: Site, cli: Cli) -> None:
     server_of(mirror).fault = times(1, status(503, Retry_After="1"), "releases.json")
     began = time.monotonic()
     assert cli("pull", "--list", mirror.address).code == 0
-    assert 0.99 < time.monotonic() - began < 4
+    assert 0.99 < time.monotonic() - began < 30  # a minute is what it would wait at most
     assert mirror.asked == ["releases.json"] * 2
 
 
@@ -1766,43 +1767,39 @@ def test_how_long_a_server_may_ask_for(mirror: Site, value: str, expected: float
 
 
 def test_a_server_that_is_not_there(root: Path, cli: Cli) -> None:
-    port = free_port()
-    done = cli("pull", f"http://127.0.0.1:{port}/x")
+    with reserved_port() as port:
+        done = cli("pull", f"http://127.0.0.1:{port}/x")
     refused(done, root, f"http://127.0.0.1:{port}/x/releases.json", "refused")
 
 
 def test_a_server_that_comes_back(
     templates: dict[str, Path], root: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    delays = (0.2, 0.2, 0.2, 0.2)
-    monkeypatch.setattr(base.persistently, "__defaults__", (delays, time.sleep))
-    with serving(templates["small"]) as server, wired(urlsplit(server.url).port or 0) as wire:
-        address = wire.url
-    results: list[Result] = []
+    """Before the third attempt, however long it takes to come."""
+    pauses: list[float] = []
+    with reserved_port() as port, ExitStack() as stack:
 
-    def later() -> None:
-        with serving_again(templates["small"], urlsplit(address).port or 0):
-            wait_until(lambda: bool(results))
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            if len(pauses) == 2:
+                stack.enter_context(serving_at(port, templates["small"]))
 
-    thread = threading.Timer(0.3, later)
-    thread.start()
-    try:
-        results.append(cli("pull", address, "r1"))
-    finally:
-        results.append(Result(0, "", ""))
-        thread.join()
-    assert results[0].code == 0, results[0]
+        monkeypatch.setattr(base.persistently, "__defaults__", ((0.2, 0.2, 0.2, 0.2), pause))
+        done = cli("pull", f"http://127.0.0.1:{port}", "r1")
+    assert done.code == 0, done
+    assert pauses == [0.2, 0.2]
     is_complete(root, "r1", templates["small"])
 
 
 @contextmanager
-def serving_again(path: Path, port: int) -> Iterator[None]:
+def serving_at(port: int, path: Path) -> Iterator[None]:
     """A web server at a certain port: that of Python itself."""
     command = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
     process = subprocess.Popen(
         command, cwd=path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
+        wait_until_listening(port, process)
         yield
     finally:
         process.terminate()
@@ -2176,14 +2173,14 @@ def test_a_list_that_drips_is_given_up_in_time(
     monkeypatch.setattr(base.persistently, "__defaults__", ((0.01,), time.sleep))
 
     def fault(answer: Answer) -> None:
-        answer.body = answer.body.ljust(20 * 64)
+        answer.body = answer.body.ljust(200 * 64)
         answer.headers["Content-Length"] = str(len(answer.body))
-        answer.pause = 0.2  # four seconds in all
+        answer.pause = 0.2  # forty seconds in all
 
     server_of(mirror).fault = fault
     began = time.monotonic()
     refused(cli("pull", mirror.address, "r1"), root, "releases.json", "slow")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_a_file_that_drips_is_given_up_in_time(
@@ -2196,12 +2193,12 @@ def test_a_file_that_drips_is_given_up_in_time(
     assert mirror.files("r1")[path] > 150 * 64
 
     def drip(answer: Answer) -> None:
-        answer.pause = 0.02  # for some seconds
+        answer.pause = 0.25  # for more than half a minute
 
     began = time.monotonic()
     server_of(mirror).fault = times(3, drip, path)
     refused(cli("pull", mirror.address, "r1"), root, path, "slow")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     server_of(mirror).fault = None
     assert cli("pull", mirror.address, "r1").code == 0
     is_complete(root, "r1", templates["small"])
@@ -2213,7 +2210,7 @@ def test_a_server_that_never_answers(root: Path, cli: Cli, monkeypatch: pytest.M
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         began = time.monotonic()
         refused(cli("pull", address), root, f"{address}/releases.json", "timed out")
-        assert 0.4 < time.monotonic() - began < 5  # it was asked five times
+        assert 0.4 < time.monotonic() - began < 30  # it was asked five times
 
 
 def test_a_server_that_stops_in_the_middle(
@@ -2359,12 +2356,12 @@ def test_a_bucket_that_drips_is_given_up_in_time(
     def drip(answer: Answer) -> None:
         answer.body = answer.body.ljust(200 * 64)
         answer.headers["Content-Length"] = str(len(answer.body))
-        answer.pause = 0.02  # for four seconds, or more
+        answer.pause = 0.2  # for forty seconds, or more
 
     server_of(plain).fault = times(3, drip, ending)
     began = time.monotonic()
     refused(cli("pull", plain.address, "r1"), root, ending, "slow")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
 def test_a_list_in_a_bucket_without_end_is_not_read_to_the_end(
@@ -2559,15 +2556,25 @@ class Line:
     wire: Wire
     address: str
     environment: dict[str, str]
+    started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self, root: Path, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "seqarchive", "--root", str(root), *arguments]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             env=os.environ | self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """Kill what a test has left running."""
+        for process in self.started:
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
 
 
 @pytest.fixture(params=["http", "s3"])
@@ -2585,7 +2592,9 @@ def line(
         address = site.address
     assert port is not None
     with wired(port) as wire:
-        yield Line(site, wire, address or wire.url, {"AWS_ENDPOINT_URL": wire.url})
+        line = Line(site, wire, address or wire.url, {"AWS_ENDPOINT_URL": wire.url})
+        yield line
+        line.end()
 
 
 def gone_on(line: Line, root: Path, original: Path, at_least: int) -> None:
@@ -2593,7 +2602,7 @@ def gone_on(line: Line, root: Path, original: Path, at_least: int) -> None:
     line.wire.release()
     before = line.wire.down
     process = line.start(root, "--json", "pull", line.address, "r1")
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, b"")
     report = json.loads(out)
     total = size_of(original, "r1")
@@ -2622,7 +2631,7 @@ def test_killed_in_the_middle_of_a_file_the_next_pull_goes_on_there(
 ) -> None:
     line.wire.most_down = 1_200_000
     process = line.start(root, "pull", line.address, "r1")
-    assert line.wire.held.wait(30)
+    assert line.wire.held.wait(60)
     wait_until(lambda: on_the_way(root) >= 512 << 10)
     process.kill()
     process.communicate()
@@ -2638,16 +2647,16 @@ def test_interrupted_by_its_user_it_goes_on_later(
     path = large.one("r1", ".fa.bgz")
     server_of(large).fault = times(1, lambda answer: setattr(answer, "pause", 0.001), path)
     command = [sys.executable, "-m", "seqarchive", "--root", str(root), "pull"]
-    process = subprocess.Popen([*command, large.address, "r1"], stderr=subprocess.PIPE)
     part = hashlib.sha256((templates["large"] / path).read_bytes()).hexdigest()
 
     def is_alone() -> bool:
         sizes = unfinished(root)
         return sizes.keys() == {part} and sizes[part] > 20_000
 
-    wait_until(is_alone)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
+    with started([*command, large.address, "r1"], stderr=subprocess.PIPE) as process:
+        wait_until(is_alone)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.decode().strip().startswith("seqarchive: interrupted")
     assert visible(root) == set()
@@ -2675,7 +2684,7 @@ def test_a_connection_that_breaks_off_goes_on(
 def test_two_pulls_at_once(line: Line, root: Path, templates: dict[str, Path], cli: Cli) -> None:
     line.wire.most_down = 1_200_000
     process = line.start(root, "pull", line.address, "r1")
-    assert line.wire.held.wait(30)
+    assert line.wire.held.wait(60)
     for name in ("r1", "r2"):
         done = cli("pull", line.site.address, name)
         assert done.code == 7
@@ -2694,7 +2703,7 @@ def test_loads_and_snapshots_go_on_while_a_release_comes(
     line.wire.most_down = 1_200_000
     load(root, {"X.1": "ACGT"})
     process = line.start(root, "pull", line.address, "r1")
-    assert line.wire.held.wait(30)
+    assert line.wire.held.wait(60)
     load(root, {"Y.1": "GGGG"})
     succeed(root, "snapshot", "mine")
     line.wire.release()
@@ -2711,15 +2720,15 @@ def test_a_release_comes_while_a_load_is_under_way(
 ) -> None:
     load(root, {"X.1": "ACGT"})
     command = [sys.executable, "-m", "seqarchive", "--root", str(root), "load", "-n", "t", "-"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(b">Z.1\nACG")
-    process.stdin.flush()
-    wait_until(lambda: bool((root / "master" / "writer.lock").read_bytes().strip()))
-    assert cli("pull", site.address, "r1").code == 0
-    assert process.poll() is None
-    is_complete(root, "r1", templates["small"])
-    process.communicate(b"TT\n")
+    with started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(b">Z.1\nACG")
+        process.stdin.flush()
+        wait_until(lambda: bool((root / "master" / "writer.lock").read_bytes().strip()))
+        assert cli("pull", site.address, "r1").code == 0
+        assert process.poll() is None
+        is_complete(root, "r1", templates["small"])
+        process.communicate(b"TT\n")
     assert process.returncode == 0
     assert cli("get", "t:Z.1").out.strip() == "ACGTT"
 
@@ -2732,10 +2741,11 @@ def test_a_release_comes_while_a_snapshot_is_taken(
                "-e", "inject=fsync:delay_exit=100000",
                sys.executable, "-m", "seqarchive", "--root", str(root),
                "snapshot", "mine"]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_until((root / ".snapshot").exists)
-    done = cli("pull", mirror.address, "r1")
-    _, err = process.communicate()
+    with started(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        # On a machine that is very busy, it may be over before anybody has looked.
+        wait_until(lambda: (root / ".snapshot").exists() or (root / "mine").exists())
+        done = cli("pull", mirror.address, "r1")
+        _, err = process.communicate()
     assert (process.returncode, err) == (0, b"")
     assert (done.code, done.err) == (0, "")
     is_complete(root, "r1", templates["small"])
@@ -2905,7 +2915,7 @@ def test_damage_here_is_found_before_anybody_sees_it_there(
 def test_a_file_here_that_is_cut_or_longer_or_gone_is_damage_at_once(
     shelf: Shelf, own: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pulling, "DELAYS", (20.0,))  # what is cut here stays so
+    monkeypatch.setattr(pulling, "DELAYS", (60.0,))  # what is cut here stays so
     (path,) = (own / "r1").rglob("*.fa.bgz")
     path.parent.chmod(0o755)
     right = path.read_bytes()
@@ -2919,7 +2929,7 @@ def test_a_file_here_that_is_cut_or_longer_or_gone_is_damage_at_once(
         is_one_line(done, path.relative_to(own).as_posix(), "seqarchive verify")
         assert not (shelf.path / "r1" / "manifest.json").exists()
         path.write_bytes(right)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 50
     assert cli("push", shelf.address, "r1").code == 0
 
 
@@ -3187,10 +3197,8 @@ def test_killed_while_it_pushes_readers_see_what_was_there_and_the_next_push_com
     else:
         wire.stop_at = STOPS[stop]
     command = [sys.executable, "-m", "seqarchive", "--root", str(big), "push", "--jobs", "1"]
-    process = subprocess.Popen([*command, address, "r2"])
-    assert wire.held.wait(30)
-    process.kill()
-    process.wait()
+    with started([*command, address, "r2"]):
+        assert wire.held.wait(60)
     wire.release()
     assert list_of(path) == before
     assert (path / "r2" / "manifest.json").exists() == (stop == "at the list")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +10,7 @@ import pytest
 import requests
 from conftest import Cli
 from helpers import write_fasta
-from servers import free_port
+from servers import reserved_port, wait_until_listening
 
 import seqarchive
 
@@ -36,7 +34,11 @@ def published(tmp_path: Path, root: Path, cli: Cli) -> Path:
 @pytest.fixture
 def url(published: Path, tmp_path: Path) -> Iterator[str]:
     """The real nginx with the configuration of ``etc``, but for its port and its directory."""
-    port = free_port()
+    with reserved_port() as port:
+        yield from _nginx_at(port, published, tmp_path)
+
+
+def _nginx_at(port: int, published: Path, tmp_path: Path) -> Iterator[str]:
     text = (_ETC / "nginx.conf").read_text("utf-8")
     for ours, here in (
         ("    listen 80;\n", f"    listen 127.0.0.1:{port};\n"),
@@ -56,13 +58,7 @@ def url(published: Path, tmp_path: Path) -> Iterator[str]:
     )
     server = subprocess.Popen(["nginx", "-e", tmp_path / "errors", "-c", config])
     try:
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert server.poll() is None, (tmp_path / "errors").read_text()
-                time.sleep(0.02)
+        wait_until_listening(port, server, tmp_path / "errors")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
@@ -94,8 +90,8 @@ def test_it_shows_what_is_published_and_nothing_else(url: str, published: Path) 
         "/r1/../master/aliases.sqlite3",
         "/r1/%2e%2e/master/aliases.sqlite3",
     ):
-        assert requests.get(url + path, timeout=5).status_code in (403, 404), path
-    assert requests.post(url + "/releases.json", timeout=5).status_code == 405
+        assert requests.get(url + path, timeout=30).status_code in (403, 404), path
+    assert requests.post(url + "/releases.json", timeout=30).status_code == 405
 
 
 def test_what_never_changes_may_be_cached_and_what_does_may_not(url: str) -> None:
@@ -105,7 +101,7 @@ def test_what_never_changes_may_be_cached_and_what_does_may_not(url: str) -> Non
         ("/r1/manifest.json", "immutable"),
         ("/r1/aliases.sqlite3", "immutable"),
     ):
-        answer = requests.get(url + path, headers={"Range": "bytes=0-9"}, timeout=5)
+        answer = requests.get(url + path, headers={"Range": "bytes=0-9"}, timeout=30)
         assert answer.status_code == 206
         assert word in answer.headers["Cache-Control"]
         assert answer.headers["Access-Control-Allow-Origin"] == "*"

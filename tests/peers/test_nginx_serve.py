@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 from contents import random_residues
-from helpers import write_fasta
-from servers import certificate_in, command_serving, free_port
+from helpers import wait_until, write_fasta
+from servers import (
+    Served,
+    certificate_in,
+    command_serving,
+    reserved_port,
+    wait_until_listening,
+)
 
 import seqarchive
 
@@ -25,9 +29,10 @@ _CHROMOSOME = random_residues(3, 3_000_000)
 class _Behind:
     """The service, by way of nginx; and what it was asked itself."""
 
-    def __init__(self, url: str, certificate: Path, log: Path) -> None:
+    def __init__(self, url: str, certificate: Path, served: Served) -> None:
         self.url = url
-        self._log = log
+        self._served = served
+        self._n_marks = 0
         self.session = requests.Session()
         self.session.verify = str(certificate)
         self.session.trust_env = False
@@ -41,12 +46,21 @@ class _Behind:
 
     def asked(self) -> list[dict[str, object]]:
         """The lines of the log of the service, which has one when an answer is over; the client
-        may know that before."""
-        lines, before = self._log.read_text().splitlines(), None
-        while lines != before:
-            time.sleep(0.3)
-            before, lines = lines, self._log.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        may know that before. So it is asked for more, by another way, until no line of what it was
+        asked before comes in between."""
+        found, before = self._up_to_a_mark(), None
+        while found != before:
+            found, before = self._up_to_a_mark(), found
+        return found
+
+    def _up_to_a_mark(self) -> list[dict[str, object]]:
+        self._n_marks += 1
+        mark = f"/healthz?mark={self._n_marks}"
+        assert requests.get(self._served.url + mark, timeout=30).status_code == 200
+        wait_until(lambda: f'"{mark}"' in self._served.log.read_text())
+        lines = self._served.log.read_text().splitlines()
+        found = [json.loads(line) for line in lines if line.startswith("{")]
+        return [one for one in found if not str(one["path"]).startswith("/healthz")]
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +73,12 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Behind]:
     command = [sys.executable, "-m", "seqarchive", "--quiet", "--root", str(root)]
     for words in (["load", "-n", "t", "--collection", "lab:x", str(file)], ["snapshot", "r1"]):
         subprocess.run([*command, *words], check=True, stdout=subprocess.DEVNULL)
+    with reserved_port() as port, reserved_port() as plain:
+        yield from _served_behind(directory, root, port, plain)
+
+
+def _served_behind(directory: Path, root: Path, port: int, plain: int) -> Iterator[_Behind]:
     certificate = certificate_in(directory)
-    port, plain = free_port(), free_port()
     url = f"https://127.0.0.1:{port}"
     words = ["--base-url", url, "--trusted-proxy", "127.0.0.1"]
     with command_serving(root, directory, *words) as served:
@@ -86,18 +104,12 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Behind]:
         )
         server = subprocess.Popen(["nginx", "-e", errors, "-c", config])
         try:
-            for _ in range(200):
-                try:
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                    break
-                except OSError:
-                    assert server.poll() is None, errors.read_text()
-                    time.sleep(0.02)
-            found = _Behind(url, certificate, served.log)
+            wait_until_listening(port, server, errors)
+            found = _Behind(url, certificate, served)
             with found.session:
                 yield found
             assert requests.get(
-                f"http://127.0.0.1:{plain}/sequence/x?end=1", timeout=5, allow_redirects=False
+                f"http://127.0.0.1:{plain}/sequence/x?end=1", timeout=30, allow_redirects=False
             ).headers["Location"].endswith("/sequence/x?end=1")  # fmt: skip
         finally:
             server.terminate()
