@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from .errors import Ambiguous, NotFound, ReadOnly
-from .identifiers import Alias, Digest
+from .identifiers import Alias, Digest, split_range
 from .seqcol.archived import NamedRecord
 from .seqcol.digests import Member
 from .sequences import ArchivedSequence
@@ -152,12 +152,67 @@ class Opened:
         """The digest of the one sequence that an identifier stands for."""
         raise NotImplementedError
 
+    def split(self, text: str) -> tuple[str, int | None, int | None]:
+        """``ID`` or ``ID:START-END`` taken apart, unless it is found as it is.
 
-class NotWritable:
-    """What is read and never written: says so, where an archive would be changed."""
+        Raises:
+            NotFound, Ambiguous: Of the ID.
+        """
+        return split_if_unknown(text, self.find)
+
+
+def split_if_unknown(
+    text: str, find: Callable[[str], Digest]
+) -> tuple[str, int | None, int | None]:
+    """``ID`` or ``ID:START-END`` taken apart, unless it is found as it is.
+
+    Raises:
+        NotFound, Ambiguous: Of the ID, by ``find``.
+    """
+    try:
+        find(text)
+    except NotFound:
+        parts = split_range(text)
+        if parts is None:
+            raise
+        name, interval = parts
+        find(name)
+        return name, interval.start, interval.end
+    return text, None, None
+
+
+class OnlyRead(Opened):
+    """What is open and never written: a RefgetStore, a server."""
 
     kind: str
     """What it is, for messages."""
+
+    def fetch(
+        self,
+        identifier: str,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        clamp: bool = False,
+    ) -> str:
+        """Residues ``[start, end)`` of one sequence, 0-based."""
+        raise NotImplementedError
+
+    def fetch_many(
+        self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
+    ) -> list[str]:
+        """Residues of many ranges, ``(identifier, start, end)`` each, in the order asked for."""
+        return [self.fetch(one, start, end, clamp=clamp) for one, start, end in requests]
+
+    def translate(self, identifier: str, to: str | Sequence[str] | None = None) -> list[str]:
+        """All names of a sequence."""
+        raise NotImplementedError
+
+    def translate_many(
+        self, identifiers: Sequence[str], to: str | Sequence[str] | None = None
+    ) -> list[tuple[str, list[str]]]:
+        """Each identifier with its names, in the order given."""
+        return [(identifier, self.translate(identifier, to)) for identifier in identifiers]
 
     def _refuse(self, *_arguments: object, **_options: object) -> NoReturn:
         raise ReadOnly(f"this is {self.kind}, which is read and never changes")

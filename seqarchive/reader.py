@@ -28,7 +28,6 @@ from .identifiers import (
     computed_names,
     digest_text,
     parse_alias,
-    split_range,
 )
 from .instances import MASTER, Instance
 from .journal import is_inside
@@ -149,16 +148,6 @@ class ArchiveReader(Opened):
             NotFound: None. Ambiguous: More than one; both are ``KeyError``.
         """
         return digest_text(self._finder.locate(identifier).digest)
-
-    def split(self, text: str) -> tuple[str, int | None, int | None]:
-        """``ID`` or ``ID:START-END`` taken apart, as far as this archive knows the names.
-
-        A text that is a name as a whole is not split, whatever it looks like.
-
-        Raises:
-            NotFound, Ambiguous: Of the ID.
-        """
-        return split_if_unknown(text, self.find)
 
     def __len__(self) -> int:
         return self._finder.database.n_sequences()
@@ -604,26 +593,6 @@ class ArchiveReader(Opened):
     def database(self) -> Database:
         """The look-ups beneath, of the calling thread."""
         return self._finder.database
-
-
-def split_if_unknown(
-    text: str, find: Callable[[str], Digest]
-) -> tuple[str, int | None, int | None]:
-    """``ID`` or ``ID:START-END`` taken apart, unless it is found as it is.
-
-    Raises:
-        NotFound, Ambiguous: Of the ID, by ``find``.
-    """
-    try:
-        find(text)
-    except NotFound:
-        parts = split_range(text)
-        if parts is None:
-            raise
-        name, interval = parts
-        find(name)
-        return name, interval.start, interval.end
-    return text, None, None
 
 
 def instance_directories(instance: Instance) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from .errors import BadInput, NotFound, SourceError
 from .instances import Instance
-from .readable import NotWritable
+from .readable import OnlyRead
 from .reader import ArchiveReader
 from .remote import open_remote
 from .rgstore import is_store, open_store
@@ -132,7 +132,7 @@ def archives_only(found: Sequence[Opened]) -> Sequence[Opened]:
     kinds: Sequence[object] = found  # one of which may be a store, whatever it is taken for
     for kind, one in zip(kinds, found, strict=True):
         if not isinstance(kind, ArchiveReader):
-            what = kind.kind if isinstance(kind, NotWritable) else "no archive"
+            what = kind.kind if isinstance(kind, OnlyRead) else "no archive"
             for other in found:
                 other.close()
             raise SourceError(f"{one.address} is {what}, which is read alone")

@@ -15,8 +15,8 @@ from . import namespaces
 from .database import Database
 from .errors import Ambiguous, BadName, NotFound
 from .identifiers import Alias, Digest, digest_bytes, digest_text, parse_alias, split_range
-from .readable import Readable
-from .reader import ArchiveReader, split_if_unknown
+from .readable import Readable, split_if_unknown
+from .reader import ArchiveReader
 from .registry.reading import Registered
 from .seqcol.archived import NAMES
 from .several import Readers

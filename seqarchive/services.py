@@ -29,8 +29,7 @@ from .identifiers import (
     qualified_key,
 )
 from .namespaces import canonical
-from .readable import NotWritable, Opened
-from .reader import split_if_unknown
+from .readable import OnlyRead
 from .sequences import ArchivedSequence
 from .sources import SEQREPO, shown
 from .sources.base import Denied, Refused, persistently
@@ -218,7 +217,7 @@ def open_service(address: str) -> SequenceServer:
     raise NotFound(f"{shown(plain)}: no server of sequences")
 
 
-class SequenceServer(NotWritable, Opened):
+class SequenceServer(OnlyRead):
     """A server of sequences: what ``connect`` gives of one. It answers like an archive as far as a
     server does, one sequence at a time; what it has in all, nobody can ask it.
 
@@ -288,10 +287,6 @@ class SequenceServer(NotWritable, Opened):
         """
         return self._locate(identifier).digest
 
-    def split(self, text: str) -> tuple[str, int | None, int | None]:
-        """``ID`` or ``ID:START-END`` taken apart, as for an archive."""
-        return split_if_unknown(text, self.find)
-
     def is_circular(self, identifier: str) -> bool:
         """False: a server does not say that of any sequence."""
         self._locate(identifier)
@@ -331,12 +326,6 @@ class SequenceServer(NotWritable, Opened):
         found = found or self._locate(f"ga4gh:SQ.{digest}")
         first, last = check_interval(start, end, found.length)
         return self._residues(found, first, last).decode("ascii")
-
-    def fetch_many(
-        self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
-    ) -> list[str]:
-        """Residues of many ranges, ``(identifier, start, end)`` each, in the order asked for."""
-        return [self.fetch(one, start, end, clamp=clamp) for one, start, end in requests]
 
     def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
         """The residues of a sequence in pieces of at most ``size``, once all of it is checked."""
@@ -382,12 +371,6 @@ class SequenceServer(NotWritable, Opened):
             for name in (*computed, *found.names)
             if wanted is None or name.namespace.lower() in wanted
         ]
-
-    def translate_many(
-        self, identifiers: Sequence[str], to: str | Sequence[str] | None = None
-    ) -> list[tuple[str, list[str]]]:
-        """Each identifier with its names, in the order given."""
-        return [(identifier, self.translate(identifier, to)) for identifier in identifiers]
 
     def metadata(self, identifier: str) -> dict[str, Any]:
         """What is known of a sequence besides its residues; ready for JSON.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import Ambiguous, BadName, NotFound
 from .identifiers import Alias, Digest, digest_text
 from .readable import EVERYTHING, Opened
-from .reader import ArchiveReader, split_if_unknown
+from .reader import ArchiveReader
 from .seqcol.archived import ArchivedCollection
 from .sequences import ArchivedSequence
 
@@ -91,10 +91,6 @@ class Readers(Opened):
             NotFound: In none. Ambiguous: More than one, in one archive or in different ones.
         """
         return self._find(identifier)[1]
-
-    def split(self, text: str) -> tuple[str, int | None, int | None]:
-        """``ID`` or ``ID:START-END`` taken apart, as ``ArchiveReader.split``."""
-        return split_if_unknown(text, self.find)
 
     def __contains__(self, identifier: object) -> bool:
         return any(identifier in archive for archive in self.archives)

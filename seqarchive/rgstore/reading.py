@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import (
@@ -32,8 +32,7 @@ from ..identifiers import (
     digest_text,
     qualified_key,
 )
-from ..readable import NotWritable, Opened
-from ..reader import split_if_unknown
+from ..readable import OnlyRead
 from ..remote.cache import DiskCache
 from ..seqcol.archived import ATTRIBUTES
 from ..sequences import ArchivedSequence
@@ -62,7 +61,7 @@ _REMEMBERED = 10_000
 _COMPUTED = ("ga4gh", "md5", "sha512t24u", "trunc512", "VMC")
 
 
-class RefgetStore(NotWritable, Opened):
+class RefgetStore(OnlyRead):
     """A RefgetStore: what ``connect`` gives of one. It answers like an archive, and as gtars does.
 
     Args:
@@ -250,10 +249,6 @@ class RefgetStore(NotWritable, Opened):
         """
         return Digest(self._locate(identifier).digest)
 
-    def split(self, text: str) -> tuple[str, int | None, int | None]:
-        """``ID`` or ``ID:START-END`` taken apart, as for an archive."""
-        return split_if_unknown(text, self.find)
-
     def is_circular(self, identifier: str) -> bool:
         """False: a store does not say that of any sequence."""
         self._locate(identifier)
@@ -329,12 +324,6 @@ class RefgetStore(NotWritable, Opened):
                     f"SQ.{row.digest}; run `seqarchive verify-rgstore`"
                 )
         return self.fetch_row(row, start, end)
-
-    def fetch_many(
-        self, requests: Iterable[tuple[str, int | None, int | None]], *, clamp: bool = False
-    ) -> list[str]:
-        """Residues of many ranges, ``(identifier, start, end)`` each, in the order asked for."""
-        return [self.fetch(one, start, end, clamp=clamp) for one, start, end in requests]
 
     def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
         """The residues of a sequence in pieces of at most ``size``.
@@ -438,12 +427,6 @@ class RefgetStore(NotWritable, Opened):
         return [
             str(name) for name in names if wanted is None or canonical(name.namespace) in wanted
         ]
-
-    def translate_many(
-        self, identifiers: Sequence[str], to: str | Sequence[str] | None = None
-    ) -> list[tuple[str, list[str]]]:
-        """Each identifier with its names, in the order given."""
-        return [(identifier, self.translate(identifier, to)) for identifier in identifiers]
 
     def metadata(self, identifier: str) -> dict[str, Any]:
         """What is known of a sequence besides its residues; ready for JSON.
