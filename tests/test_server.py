@@ -4,6 +4,7 @@ and the clients that talk to it."""
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import re
@@ -28,6 +29,7 @@ from servers import reserved_port, running, wait_until_listening
 from starlette.routing import Route
 
 import seqarchive
+from seqarchive import server
 from seqarchive.server import create_app
 from seqarchive.server.app import ROUTERS
 from seqarchive.server.collections import collection_router
@@ -188,6 +190,8 @@ def test_a_linear_sequence_has_no_parts_over_an_origin(url: str) -> None:
         ("bytes=0-4", 0, 5), ("bytes=5-5", 5, 6), ("bytes=5380-9999", 5380, PHIX_LENGTH),
         ("bytes=5380-", 5380, PHIX_LENGTH), ("bytes=-6", 5380, PHIX_LENGTH),
         ("bytes=-99999", 0, PHIX_LENGTH), ("bytes=0-5385", 0, PHIX_LENGTH),
+        ("bytes=5380-" + "9" * 40, 5380, PHIX_LENGTH), ("bytes=-" + "9" * 5000, 0, PHIX_LENGTH),
+        ("bytes=" + "0" * 40 + "1-" + "0" * 40 + "2", 1, 3),
     ],
 )  # fmt: skip
 def test_ranges(url: str, phix: str, asked: str, first: int, last: int) -> None:
@@ -203,7 +207,8 @@ def test_ranges(url: str, phix: str, asked: str, first: int, last: int) -> None:
         ("bytes=5386-", 416), ("bytes=6000-7000", 416), ("bytes=9-5", 416), ("bytes=-0", 416),
         ("bytes=", 400), ("bytes=-", 400), ("bytes=a-b", 400), ("bytes==1-2", 400),
         ("bytes=1--2", 400), ("bytes=0-1,3-4", 400), ("units=0-5", 400), ("0-5", 400),
-        ("bytes 0-5", 400), ("bytes=" + "9" * 40 + "-", 400),
+        ("bytes 0-5", 400), ("bytes=" + "9" * 40 + "-", 416),
+        ("bytes=" + "9" * 40 + "-" + "9" * 5000, 416),
     ],
 )  # fmt: skip
 def test_ranges_that_are_none(url: str, asked: str, status: int) -> None:
@@ -353,6 +358,11 @@ def test_parts_may_be_limited(archive: seqarchive.Archive, phix: str) -> None:
         refused(get(f"{url}/sequence/{PHIX}", Range="bytes=0-100"), 416)
         refused(get(f"{url}/sequence/{PHIX}?start=5300&end=100"), 416)
         assert get(f"{url}/sequence/{PHIX}").text == phix
+        seqrepo = f"{url}/seqrepo/1/sequence/{PHIX}"
+        assert get(f"{seqrepo}?start=10&end=110").text == phix[10:110]
+        for bounds in ("start=0&end=101", "start=5000", "end=2000"):
+            refused(get(f"{seqrepo}?{bounds}"), 416)
+        assert get(seqrepo).text == phix
         info = get(f"{url}/sequence/service-info").json()
         assert info["refget"]["subsequence_limit"] == 100
 
@@ -415,6 +425,24 @@ def test_what_there_is_not(url: str, path: str, status: int) -> None:
     refused(get(f"{url}/{path}"), status)
 
 
+def test_digests_of_collections_have_no_prefix(url: str, digests: dict[str, Any]) -> None:
+    base, names = digests["base.fa"]["top_level_digest"], digests["base.fa"]["level1"]["names"]
+    for prefix in ("SQ.", "ga4gh:", "ga4gh:SQ."):
+        one = prefix + base
+        for path in (
+            f"collection/{one}", f"collection/{one}/fhr", f"collection/{one}/members",
+            f"collection/{one}/provenance", f"comparison/{one}/{base}", f"comparison/{base}/{one}",
+            f"comparison/{base}/{one}/members", f"aliases/collection/{one}",
+            f"attribute/collection/names/{prefix}{names}",
+        ):  # fmt: skip
+            answer = get(f"{url}/{path}")
+            refused(answer, 404)
+            assert "no prefix" in answer.json()["msg"]
+        for path, body in ((f"collection/{one}/regions", []), (f"comparison/{one}", {})):
+            refused(requests.post(f"{url}/{path}", json=body, timeout=20), 404)
+        refused(get(f"{url}/list/collection?names={prefix}{names}"), 400)
+
+
 def test_lists_are_paged_and_filtered_by_any_attribute(url: str, digests: dict[str, Any]) -> None:
     everything = get(f"{url}/list/collection").json()
     assert everything["pagination"] == {"page": 0, "page_size": 100, "total": 7}
@@ -445,7 +473,19 @@ def test_comparisons_by_digest_and_of_what_is_posted(url: str) -> None:
     # What follows from names, lengths and sequences need not be there.
     bare = {name: subset[name] for name in ("names", "lengths", "sequences")}
     answer = requests.post(f"{url}/comparison/test:base", json=bare, timeout=20).json()
-    assert answer["digests"] == found["digests"]
+    assert answer == found
+    # Of a coordinate system, nobody knows which sequences are meant.
+    del bare["sequences"]
+    answer = requests.post(f"{url}/comparison/test:base", json=bare, timeout=20).json()
+    assert answer["digests"] == {"a": found["digests"]["a"], "b": None}
+    assert answer["attributes"] == {
+        "a_only": ["sequences", "sorted_sequences"], "b_only": [],
+        "a_and_b": ["lengths", "name_length_pairs", "names"],
+    }  # fmt: skip
+    counted = found["array_elements"]["a_and_b_count"]
+    assert answer["array_elements"]["a_and_b_count"] == {
+        name: counted[name] for name in ("lengths", "name_length_pairs", "names")
+    }
 
 
 @pytest.mark.parametrize(
@@ -485,8 +525,15 @@ def test_names_fhr_and_regions(url: str, digests: dict[str, Any]) -> None:
         ([{"chrom": "nothing"}], 404), ([{"chrom": "chrX", "start": 5, "end": 1}], 400),
         ([{"chrom": "chrX", "start": -1}], 400), ([{"chrom": "chrX", "end": 99}], 400), ([7], 400),
     ):  # fmt: skip
-        answer = requests.post(f"{url}/collection/test:base/regions", json=wrong, timeout=20)
-        refused(answer, status)
+        for n in (0, 2):
+            asked = [*[{"chrom": "chr1"}] * n, *wrong]
+            answer = requests.post(f"{url}/collection/test:base/regions", json=asked, timeout=20)
+            refused(answer, status)
+            assert f"region {n}" in answer.json()["msg"]
+    answer = requests.post(
+        f"{url}/collection/test:base/regions", json=[{"chrom": "chrX", "end": 99}], timeout=20
+    )
+    assert answer.json()["msg"] == "region 0: chrX has 8 residues, and no 0-99"
 
 
 # --- DRS ------------------------------------------------------------------------------------------
@@ -567,6 +614,11 @@ def test_many_objects_at_once(url: str, digests: Any) -> None:
         ("objects", {"bulk_object_ids": [1]}), ("objects", {"bulk_object_ids": ["x"] * 1001}),
         ("objects/access", []),
         ("objects/access", {"bulk_object_access_ids": [7]}),
+        *(
+            ("objects/access", {"bulk_object_access_ids": [
+                {"bulk_object_id": base, "bulk_access_ids": json.loads(wrong)}]})
+            for wrong in ("{}", '""', "0", "false", '"https"', "[1]")
+        ),
     ):  # fmt: skip
         refused(requests.post(f"{url}/ga4gh/drs/v1/{path}", json=body, timeout=20), 400)
     info = get(f"{url}/ga4gh/drs/v1/service-info").json()
@@ -574,6 +626,21 @@ def test_many_objects_at_once(url: str, digests: Any) -> None:
     assert info["drs"]["objectCount"] == 7
     refused(get(f"{url}/ga4gh/drs/v1/objects/nothing"), 404)
     refused(get(f"{url}/ga4gh/drs/v1/objects/{base}/access/ftp"), 404)
+
+
+def test_no_object_needs_an_authorization(url: str, digests: Any) -> None:
+    """DRS asks for OPTIONS of objects; 204 says that there are no authorizations."""
+    base = digests["base.fa"]["top_level_digest"]
+    drs = f"{url}/ga4gh/drs/v1/objects"
+    for path in (f"/{base}", f"/{base}/access/https", ""):
+        answer = requests.options(f"{drs}{path}", timeout=20)
+        assert (answer.status_code, answer.content) == (204, b"")
+        allowed = set(answer.headers["Allow"].split(", "))
+        assert {"POST", "OPTIONS"} <= allowed
+        other = requests.delete(f"{drs}{path}", timeout=20)
+        assert set(other.headers["Allow"].split(", ")) == allowed
+    refused(requests.options(f"{drs}/nothing", timeout=20), 404)
+    refused(requests.options(f"{drs}/{base}/access/ftp", timeout=20), 404)
 
 
 # --- SeqRepo's interface --------------------------------------------------------------------------
@@ -706,6 +773,47 @@ def test_all_checks_of_the_compliance_suite_for_sequences(url: str, tmp_path: Pa
     assert len(report["test_results"]) >= 30
 
 
+def test_who_asks_with_a_wrong_method_is_told_all_right_ones(url: str) -> None:
+    for path, methods in (
+        ("tracks", "GET HEAD POST"), ("genomes", "GET HEAD POST"), ("tracks/x", "GET HEAD DELETE"),
+        ("jobs/x", "GET HEAD DELETE"), ("genomes/x", "GET HEAD DELETE"),
+        ("methods/x", "GET HEAD POST"), ("jobs", "GET HEAD"),
+    ):  # fmt: skip
+        answer = requests.patch(f"{url}/api/{path}", timeout=20)
+        refused(answer, 405)
+        assert set(answer.headers["Allow"].split(", ")) == set(methods.split())
+
+
+def test_what_is_described_is_what_is_taken(url: str, archive: seqarchive.Archive) -> None:
+    paths = get(f"{url}/openapi.json").json()["paths"]
+    (size,) = (
+        one["schema"]["maximum"]
+        for one in paths["/api/genomes"]["get"]["parameters"]
+        if one["name"] == "page_size"
+    )
+    assert get(f"{url}/api/genomes?page_size={size}").status_code == 200
+    refused(get(f"{url}/api/genomes?page_size={size + 1}"), 400)
+    for path in paths:
+        if "{kind}" in path:
+            (kind,) = (one for one in paths[path]["parameters"] if one["name"] == "kind")
+            assert kind["schema"]["enum"] == ["collection", "sequence"]
+    app = FastAPI()
+    app.mount("/one", create_app(archive))
+    with running(app) as outer:
+        (server,) = get(f"{outer}/one/openapi.json").json()["servers"]
+        assert get(f"{outer}{server['url']}/sequence/{PHIX}?end=3").text == "GAG"
+    assert get(f"{url}/openapi.json").json()["servers"] == [{"url": "/"}]
+
+
+def test_what_is_told_again_is_short_and_advises_no_command(url: str) -> None:
+    for path in ("sequence", "collection", "seqrepo/1/metadata", "api/tracks", "api/genomes"):
+        answer = get(f"{url}/{path}/{'x' * 5_000}")
+        assert answer.status_code in (400, 404)
+        assert len(answer.text) < 400
+        assert "list` says" not in answer.text
+        assert "list` says" not in get(f"{url}/{path}/nothing").text
+
+
 def test_every_route_is_described(archive: seqarchive.Archive) -> None:
     below = [("", make) for make in ROUTERS] + [(SEQCOL, collection_router)]
     found = {
@@ -798,10 +906,44 @@ def test_the_command_serves_until_it_is_stopped(root: Path) -> None:
     for words, code, said in (
         (["--host", "0.0.0.0"], 2, "--public"),
         (["--root", str(root.parent / "nothing")], 3, "no archive"),
+        (["--trusted-origin", "x"], 2, "is no web site"),
+        (["--trusted-origin", "https://x.org/"], 2, "is no web site"),
+        (["--trusted-origin", "https://x.org:y"], 2, "is no web site"),
     ):
         done = subprocess.run([*command, *words], capture_output=True, text=True, check=False)
         assert done.returncode == code
         assert said in done.stderr
+
+
+def test_a_store_that_is_not_there_is_told_once(root: Path) -> None:
+    nowhere = root.parent / "no-store"
+    command = [sys.executable, "-m", "seqarchive", "serve", "--store", str(nowhere)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr.count(str(nowhere)) == 1
+
+
+def test_until_a_store_is_exported_its_paths_say_so(root: Path) -> None:
+    assert not (root / "rgstore").exists()
+    with command_serving(root) as url:
+        for path in ("", "rgstore.json"):
+            answer = get(f"{url}/store/{path}")
+            refused(answer, 404)
+            assert "export-rgstore" in answer.json()["msg"]
+        info = get(f"{url}/service-info").json()["seqcol"]["refget_store"]
+        assert info == {"enabled": False}
+
+
+def test_what_others_use_is_in_the_package() -> None:
+    for name in (
+        "sequence_router", "collection_router", "seqrepo_router", "service_of", "create_app",
+        "Identity", "Limits",
+    ):  # fmt: skip
+        assert name in dir(server)
+        assert getattr(server, name).__module__.startswith("seqarchive.server.")
+    assert "identity" in inspect.signature(server.create_app).parameters
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = server.nothing
 
 
 def test_each_request_is_a_line_and_a_number(root: Path, tmp_path: Path) -> None:
@@ -888,6 +1030,8 @@ def test_releases_are_served_whole_and_answer_for_themselves(
         ):  # fmt: skip
             answer = get(f"{url}/{path}")
             assert answer.status_code == status, path
+        (server,) = get(f"{url}/releases/r1/openapi.json").json()["servers"]
+        assert server == {"url": "/releases/r1"}
         newest = get(f"{url}/releases/latest/sequence/t:c?end=2")
         assert (newest.url, newest.text) == (f"{url}/releases/r2/sequence/t:c?end=2", "GA")
         listed = get(f"{url}/releases/releases.json")
@@ -921,7 +1065,12 @@ def test_the_newest_release_is_served_whichever_it_is(small: Path) -> None:
 def test_gtars_reads_the_store_that_is_served(small: Path, tmp_path: Path) -> None:
     with command_serving(small) as url:
         info = get(f"{url}/service-info").json()["seqcol"]["refget_store"]
-        assert info == {"enabled": True, "url": f"{url}/store"}
+        assert info == {
+            "enabled": True, "url": f"{url}/store", "backend_type": "refget_store",
+            "n_collections": 1, "n_sequences": 2, "has_sequence_data": True,
+            "collection_alias_namespaces": ["lab"], "sequence_alias_namespaces": ["t"],
+            "fhr_metadata_collections": [],
+        }  # fmt: skip
         store = RefgetStore.open_remote(str(tmp_path / "cache"), info["url"])
         store.set_quiet(True)
         (collection,) = store.list_collections()["results"]

@@ -283,6 +283,28 @@ def test_a_name_that_is_not_there_is_told_what_is_like_it(
         assert "like" not in said_in(get(f"{url}/v4/aliases/zebrafish"), 404)["msg"]
 
 
+@pytest.mark.usefixtures("archive")
+def test_a_database_that_is_gone_is_told_in_a_word(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ExitStack() as stack:
+        postgres = stack.enter_context(serving_postgres())
+        database = postgres.new()
+        open_registry(database, is_writable=True).close()
+        with running(app_of((str(root),), None, database=database)) as url:
+            assert get(f"{url}/v4/aliases").status_code == 200
+            stack.close()
+            caplog.clear()
+            answer = get(f"{url}/v4/aliases/base")
+            found = said_in(answer, 502)
+    assert found["msg"] == (
+        "what is read from elsewhere cannot be had; the operator has to look"
+    )
+    (record,) = (one for one in caplog.records if one.name == "seqarchive.server")
+    assert "postgresql" in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
 def test_names_of_what_is_not_there_mean_nothing(tmp_path: Path) -> None:
     """A store may name what it has not: the next step, and the next store, are asked."""
     with ExitStack() as stack:

@@ -370,6 +370,25 @@ def test_bodies_of_any_size_are_refused(root: Path) -> None:
             assert (answer.status_code, answer.json()["status_code"]) == (413, 413)
 
 
+def test_a_body_that_is_going_to_be_too_large_is_refused_at_once(
+    root: Path, tmp_path: Path
+) -> None:
+    """Before any of it has come, and long before the time for it is over."""
+    with command_serving(root, tmp_path) as served:
+        for path in (
+            "/comparison/lab:x", "/collection/lab:x/regions", "/ga4gh/drs/v1/objects",
+            "/api/tracks",
+        ):  # fmt: skip
+            with connected(served) as one:
+                one.settimeout(10)
+                one.sendall(
+                    f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
+                    .encode()
+                )  # fmt: skip
+                answer = rest(one)
+            assert refused(answer, 413)["connection"] == "close"
+
+
 def test_all_errors_have_one_shape(limited: Served) -> None:
     for method, path, status in (
         ("GET", "/nothing", 404), ("GET", "//", 404), ("POST", "/healthz", 405),
@@ -478,8 +497,11 @@ def test_a_port_that_is_taken(root: Path, limited: Served, workers: int) -> None
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "in use" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("seqarchive: ")
+    assert "in use" in line
+    assert "choose another --port" in line
 
 
 def can_connect(served: Served) -> bool:
@@ -586,6 +608,95 @@ def test_nobody_writes_lines_of_the_log(limited: Served) -> None:
     text = limited.log.read_bytes()
     assert all(letter == 10 or 32 <= letter < 127 for letter in text)
     assert not any(one.get("status") == 1 for one in logged(limited))
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> tuple[Path, Path]:
+    """A root without the shard of one of two sequences; the shard's path."""
+    root = tmp_path / "damaged"
+    command = [sys.executable, "-m", "seqarchive", "--quiet", "--root", str(root), "load"]
+    one, two = CHROMOSOME[:3_000_000].decode(), CHROMOSOME[-3_000_000:].decode()
+    for name, records in (
+        ("lost", {"lost": one, "little": "GATTACA"}), ("both", {"kept": two, "lost": one}),
+    ):  # fmt: skip
+        file = write_fasta(tmp_path / f"{name}.fa", records, width=80)
+        loaded = [*command, "-n", "t", "--collection", f"lab:{name}", str(file)]
+        subprocess.run(loaded, check=True, stdout=subprocess.DEVNULL)
+    shard = min((root / "master" / "sequences").rglob("*.fa.bgz"))
+    shard.unlink()
+    return root, shard
+
+
+def messages(served: Served) -> list[str]:
+    """Lines of the log that are about no request, but for the address."""
+    lines = served.log.read_text().splitlines()
+    return [line for line in lines if not line.startswith(("{", "http://"))]
+
+
+def test_what_is_wrong_with_the_archive_is_told_in_a_word_and_logged(
+    damaged: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, shard = damaged
+    with command_serving(root, tmp_path) as served:
+        client = Client(served.url)
+        paths = (
+            "/sequence/t:lost", "/sequence/t:lost?end=9", "/sequence/t:little",
+            "/sequence/t:lost/composition", "/seqrepo/1/sequence/t:lost",
+            "/seqrepo/1/sequence/t:little", "/ga4gh/drs/v1/objects/lab:lost",
+            "/ga4gh/drs/v1/objects/lab:lost/bytes", "/collection/lab:lost/regions",
+        )  # fmt: skip
+        for n_before, path in enumerate(paths):
+            if path.endswith("regions"):
+                regions = [{"chrom": "lost", "end": 9}]
+                answer = requests.post(served.url + path, json=regions, timeout=20)
+            else:
+                answer = client.get(path)
+            assert answer.status_code == 500, path
+            assert answer.json()["msg"] == (
+                "what is stored is damaged or missing; the operator has to look"
+            )
+            assert str(tmp_path) not in answer.text
+            logged_now = messages(served)
+            assert len(logged_now) == n_before + 1, path
+            assert str(shard.parent) in logged_now[-1]
+        job = requests.post(
+            f"{served.url}/api/methods/genome.gc",
+            json={"genome": "lab:lost", "window": 1000, "wait": 20},
+            timeout=30,
+        )
+        assert (job.status_code, job.json()["msg"]) == (500, answer.json()["msg"])
+        listed = requests.get(f"{served.url}/api/jobs", timeout=20)
+        assert listed.json()["results"][0]["status_code"] == 500
+        assert str(tmp_path) not in listed.text
+
+
+def test_an_answer_that_cannot_go_on_ends_the_connection(
+    damaged: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, shard = damaged
+    with command_serving(root, tmp_path) as served:
+        with asked(served, "/ga4gh/drs/v1/objects/lab:both/bytes") as one:
+            answer = rest(one)
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert f"content-length: {(tmp_path / 'both.fa').stat().st_size}" in head.decode().lower()
+        assert 3_000_000 < len(body) < 4_000_000
+        assert (tmp_path / "both.fa").read_bytes().startswith(body)
+        (line,) = messages(served)
+        assert line.startswith("seqarchive: an answer was cut: ")
+        assert str(shard.parent) in line
+        assert Client(served.url).get("/healthz").status_code == 200
+        assert open_streams(served) == 0
+
+
+def test_a_request_about_the_server_itself_is_answered(limited: Served) -> None:
+    before = messages(limited)
+    with connected(limited) as one:
+        one.sendall(b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = rest(one)
+    assert answer.startswith(b"HTTP/1.1 ")
+    assert int(answer.split(b" ")[1]) < 500
+    assert messages(limited) == before
 
 
 def test_a_defect_is_told_in_a_word_and_logged_on_a_line(

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -40,6 +41,16 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _is_origin(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port
+    except ValueError:
+        return False
+    is_bare = bool(parts.netloc) and text == f"{parts.scheme}://{parts.netloc}"
+    return is_bare and parts.scheme in ("http", "https")
 
 
 def _entries(stores: tuple[str, ...]) -> list[StoreEntry]:
@@ -224,6 +235,12 @@ def command_(
     for proxy in trusted_proxies:
         if not _is_address(proxy):
             raise click.UsageError(f"--trusted-proxy {proxy} is no address, and no network")
+    for origin in trusted_origins:
+        if not _is_origin(origin):
+            raise click.UsageError(
+                f"--trusted-origin {origin} is no web site; write it as browsers do: "
+                "https://HOST[:PORT], without a path"
+            )
     wanted: dict[str, Any] = {
         "addresses": () if is_of_stores else settings.addresses(),
         "instance": settings.instance,
@@ -252,8 +269,11 @@ def command_(
                 raise
             raise click.UsageError(str(error)) from None
         os.environ[_SERVED] = json.dumps({**wanted, "is_verbose": bool(settings.verbose)})
-        if not settings.quiet:
-            click.echo(base_url or f"http://{host}:{port}", err=True)
+
+        def say_where() -> None:
+            if not settings.quiet:
+                click.echo(base_url or f"http://{host}:{port}", err=True)
+
         run(
             f"{__name__}:worker_app",
             host=host,
@@ -263,6 +283,7 @@ def command_(
             request_timeout=request_timeout,
             trusted_proxies=trusted_proxies,
             log_level="error" if settings.quiet else "warning",
+            listening=say_where,
         )
 
 

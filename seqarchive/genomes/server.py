@@ -137,10 +137,9 @@ class ServerMode:
                 self._listed(),
                 order=self._order,
                 cache=self._cache,
+                is_required=self.registry is None,
                 listed=None if self.registry is None else self._listed,
             )
-            if self.registry is None:
-                found.require()
             self._stores = found
         return self._stores
 

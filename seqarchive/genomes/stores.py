@@ -79,8 +79,12 @@ class _Opened:
     def name(self) -> str:
         return self.entry.name
 
-    def look(self) -> bool:
-        """Open it, or look whether it has changed. Returns whether it is another one now."""
+    def look(self, *, is_quiet: bool = False) -> bool:
+        """Open it, or look whether it has changed. Returns whether it is another one now.
+
+        Args:
+            is_quiet: Whether somebody else says what is wrong.
+        """
         try:
             if self.store is not None:
                 is_new = self.store.refresh()
@@ -93,7 +97,7 @@ class _Opened:
                     self.store.pull_lists()
             self.error = None if not self.store.is_stale else self.error
         except SeqArchiveError as error:  # what was read before is still true
-            if self.error is None or str(self.error) != str(error):
+            if not is_quiet and (self.error is None or str(self.error) != str(error)):
                 logger.warning("the store %s: %s", self.name, error)
             self.error = error
             return False
@@ -112,6 +116,7 @@ class Stores(Opened):
             come last, together. By default ``refgenie``, then the others one by one.
         cache: Where to keep what came over a network and was checked.
         seconds: Between two looks at the stores; None for what is usual.
+        is_required: Whether one of them at least has to be there.
         listed: Says which stores there are from now on, for each look; they may be others.
     """
 
@@ -122,6 +127,7 @@ class Stores(Opened):
         order: Sequence[str] = (),
         cache: DiskCache | None = None,
         seconds: float | None = None,
+        is_required: bool = False,
         listed: Callable[[], Sequence[StoreEntry]] | None = None,
     ) -> None:
         self._order = tuple(canonical(name).lower() for name in order)
@@ -133,7 +139,12 @@ class Stores(Opened):
         self._looking = threading.Lock()
         self._n_sequences: tuple[object, int] = (None, 0)
         for one in self._all:
-            one.look()
+            one.look(is_quiet=is_required)
+        if is_required:
+            self.require()
+            for one in self._all:
+                if one.store is None:
+                    logger.warning("the store %s: %s", one.name, one.error)
         self._warn()
         self._looked = time.monotonic()
 

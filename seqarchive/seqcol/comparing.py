@@ -14,6 +14,8 @@ from .digests import Member
 #: The attributes of a collection that are compared element by element.
 _ATTRIBUTES = ("lengths", "name_length_pairs", "names", "sequences", "sorted_sequences")
 
+_COLLATED = ("names", "lengths", "sequences")
+
 Level2 = Mapping[str, Sequence[Any]]
 
 
@@ -147,11 +149,16 @@ def _some(texts: Sequence[str], n_shown: int = 3) -> str:
     return ", ".join(texts[:n_shown]) + (", ..." if len(texts) > n_shown else "")
 
 
-def parse_level2(data: bytes, source: str) -> dict[str, list[Any]]:
+def parse_level2(
+    data: bytes, source: str, *, needed: Sequence[str] = _COLLATED
+) -> dict[str, list[Any]]:
     """A collection at level 2 that somebody wrote as JSON.
 
+    Args:
+        needed: What it has to have; without sequences, it may be a coordinate system.
+
     Raises:
-        BadInput: It is none: names, lengths and sequences are needed, equally long.
+        BadInput: It is none: names, lengths and sequences are equally long.
     """
     try:
         found = json.loads(data)
@@ -159,12 +166,12 @@ def parse_level2(data: bytes, source: str) -> dict[str, list[Any]]:
         raise BadInput("not JSON", file=source) from None
     if not isinstance(found, dict) or not all(isinstance(one, list) for one in found.values()):
         raise BadInput("not a collection at level 2 (an object of arrays)", file=source)
-    missing = [name for name in ("names", "lengths", "sequences") if name not in found]
+    missing = [name for name in needed if name not in found]
     if missing:
         raise BadInput(f"a collection without {', '.join(missing)}", file=source)
-    if len({len(found[name]) for name in ("names", "lengths", "sequences")}) != 1:
+    if len({len(found[name]) for name in _COLLATED if name in found}) != 1:
         raise BadInput("names, lengths and sequences are not equally many", file=source)
-    if not all(isinstance(one, str) for one in (*found["names"], *found["sequences"])):
+    if not all(isinstance(one, str) for one in (*found["names"], *found.get("sequences", ()))):
         raise BadInput("names and sequences are strings", file=source)
     if not all(type(one) is int and one >= 0 for one in found["lengths"]):
         raise BadInput("lengths are numbers of residues", file=source)

@@ -54,11 +54,18 @@ def level2(members: Iterable[Member]) -> dict[str, Sequence[object]]:
     sequences = [f"SQ.{member.digest}" for member in some]
     return {
         "lengths": [member.length for member in some],
-        "name_length_pairs": [{"length": member.length, "name": member.name} for member in some],
+        "name_length_pairs": name_length_pairs(
+            (member.name for member in some), (member.length for member in some)
+        ),
         "names": [member.name for member in some],
         "sequences": list(sequences),
         "sorted_sequences": sorted(sequences),
     }
+
+
+def name_length_pairs(names: Iterable[str], lengths: Iterable[int]) -> list[dict[str, object]]:
+    """The attribute that says what a coordinate system is."""
+    return [{"length": length, "name": name} for name, length in zip(names, lengths, strict=True)]
 
 
 def canonical_json(value: object) -> bytes:

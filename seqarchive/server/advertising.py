@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ..errors import BadName, Corrupt, SeqArchiveError, SourceError
 from ..genomes.store_entries import StoreEntry
 from ..genomes.stores import Stores
 from ..rgstore import is_store
+from ..rgstore.layout import MANIFEST
 from ..rgstore.reading import RefgetStore
 from ..sources import is_remote, shown
 from .openapi import SEQCOL
@@ -49,8 +51,7 @@ class StoreInfo:
         """What is said to a client."""
         stores = self._service.stores
         if stores is None:
-            url = self._url or self._here(request)
-            return {"refget_store": _where(url)}
+            return {"refget_store": self._of_archive(request)}
         blocks = self._blocks(stores)
         urls = [self._of(one, request) for one in stores.entries]
         if self._url is not None:
@@ -64,6 +65,22 @@ class StoreInfo:
                 for entry, one in zip(stores.entries, said, strict=True)
             ]
         return found
+
+    def _of_archive(self, request: Request) -> dict[str, Any]:
+        """The store that an archive was exported to, or that others serve."""
+        said = _where(self._url or self._here(request))
+        if not isinstance(self._store, Path):
+            return said
+        try:
+            manifest = (self._store / MANIFEST).stat()
+        except OSError:  # there is none yet
+            return said
+        state = (manifest.st_mtime_ns, manifest.st_ino)
+        known, blocks = self._known
+        if known != state:
+            blocks = [_contents_in(self._store)]
+            self._known = (state, blocks)
+        return {**said, **blocks[0]}
 
     def _here(self, request: Request) -> str | None:
         """Where the store is found here."""
@@ -92,6 +109,14 @@ class StoreInfo:
 
 def _where(url: str | None) -> dict[str, Any]:
     return {"enabled": False} if url is None else {"enabled": True, "url": url}
+
+
+def _contents_in(directory: Path) -> dict[str, Any]:
+    try:
+        with closing(RefgetStore(directory)) as store:
+            return _contents(store)
+    except SeqArchiveError as error:
+        return {"is_available": False, "reason": _reason(error)}
 
 
 def _contents(store: RefgetStore | None) -> dict[str, Any]:

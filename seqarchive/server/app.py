@@ -116,8 +116,10 @@ def create_app(
     app.state.service = service
 
     async def openapi(request: Request) -> Response:
-        where = service.base_url and service.address(request, "/openapi.json")
-        return json_answer(document(service.identity.name, [where] if where else ()))
+        # Relative where nobody says what the outside calls it: whoever has it asks where it is.
+        prefix = request.scope["path"].removesuffix("/openapi.json")
+        where = service.address(request, "/openapi.json") if service.base_url else prefix
+        return json_answer(document(service.identity.name, where or "/"))
 
     app.add_route("/openapi.json", openapi, methods=["GET", "HEAD"], name="openapi")
     for make in ROUTERS:

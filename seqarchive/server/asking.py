@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NamedTuple
 
 from starlette.requests import ClientDisconnect, Request
 
+#: Digits of a number that is behind every sequence.
+_FAR = 18
+
 _NUMBER = re.compile(r"[0-9]{1,10}\Z", re.ASCII)
 _RANGE = re.compile(r"bytes=([0-9]*)-([0-9]*)\Z", re.ASCII)
+_PREFIXED = re.compile(r"(?:ga4gh:(?:SQ\.)?|SQ\.)([A-Za-z0-9_-]{32})\Z")
 _QUALITY = re.compile(r"(0(\.[0-9]{0,3})?|1(\.0{0,3})?)\Z", re.ASCII)
 
 #: Whoever goes on to send is not listened to.
-_CLOSING = {"Connection": "close"}
+CLOSING = {"Connection": "close"}
 
 #: Positions are unsigned, of 32 bits.
 _MOST = 1 << 32
@@ -135,6 +139,48 @@ def part(
     return found
 
 
+def collection_named(request: Request, parameter: str = "identifier") -> str:
+    """A collection, or an attribute of one, as the path names it.
+
+    Raises:
+        Refused: 404: By a digest with the prefix of sequences, which no collection has (ADR
+            2023-08-25 of sequence collections).
+    """
+    named: str = request.path_params[parameter]
+    require_bare(named, 404)
+    return named
+
+
+def require_bare(text: str, status: int) -> None:
+    """Refuse the digest of a collection, or of an attribute, that has a prefix."""
+    match = _PREFIXED.match(text)
+    if match is not None:
+        raise Refused(status, f"digests of collections have no prefix: say {match[1]}")
+
+
+async def body_of(request: Request, limit: int) -> AsyncIterator[bytes]:
+    """What a client sends, as it comes.
+
+    Args:
+        limit: Bytes that it may have; more are not read.
+
+    Raises:
+        Refused: 400: It ends early. 413: It has more, or is going to.
+    """
+    said = request.headers.get("content-length", "")
+    if said.isascii() and said.isdigit() and int(said[:19]) > limit:
+        raise Refused(413, f"the body has more than {limit:,} bytes", CLOSING)
+    n_bytes = 0
+    try:
+        async for chunk in request.stream():
+            n_bytes += len(chunk)
+            if n_bytes > limit:
+                raise Refused(413, f"the body has more than {limit:,} bytes", CLOSING)
+            yield chunk
+    except ClientDisconnect:
+        raise Refused(400, "the body did not come whole") from None
+
+
 async def json_body(request: Request, limit: int) -> Any:
     """What a client sent.
 
@@ -145,13 +191,8 @@ async def json_body(request: Request, limit: int) -> Any:
         Refused: It has more, or is not JSON.
     """
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise Refused(413, f"the body has more than {limit:,} bytes", _CLOSING)
-    except ClientDisconnect:
-        raise Refused(400, "the body did not come whole") from None
+    async for chunk in body_of(request, limit):
+        body += chunk
     try:
         return json.loads(bytes(body))
     except (ValueError, RecursionError):
@@ -171,19 +212,25 @@ def _part(start: int | None, end: int | None, length: int, *, is_circular: bool)
 
 def _ranged(given: Sequence[str], length: int) -> Part:
     match = _RANGE.match(given[0]) if len(given) == 1 else None
-    if match is None or not (match[1] or match[2]) or max(map(len, match.groups())) > 19:
+    if match is None or not (match[1] or match[2]):
         raise Refused(400, "not one range of bytes (bytes=0-99)")
     if not match[1]:  # the last ones
-        n_last = min(int(match[2]), length)
+        n_last = min(_position(match[2]), length)
         first, last = length - n_last, length
     else:
-        first = int(match[1])
-        last = min(int(match[2]) + 1, length) if match[2] else length
-        if match[2] and int(match[2]) < first:
+        first = _position(match[1])
+        last = min(_position(match[2]) + 1, length) if match[2] else length
+        if match[2] and _position(match[2]) < first:
             raise _unsatisfiable("the range ends before it begins", length)
     if first >= last:
         raise _unsatisfiable(f"the range is not inside the {length:,} residues", length)
     return Part(first, last, is_range=True)
+
+
+def _position(digits: str) -> int:
+    """A number of a Range, which may be of any size."""
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _FAR else 10**_FAR
 
 
 def _unsatisfiable(message: str, length: int) -> Refused:

@@ -10,13 +10,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..errors import BadName, NotFound
+from ..errors import BadInterval, BadName, NotFound
 from ..identifiers import Alias, parse_alias
 from ..namespaces import canonical
 from ..readable import Collection, Readable
 from ..seqcol.archived import ATTRIBUTES
 from ..seqcol.comparing import Level2, compare, members_in, parse_level2
-from ..seqcol.digests import digests_of
+from ..seqcol.digests import digests_of, level2, name_length_pairs
 from .answers import (
     IMMUTABLE,
     READING,
@@ -26,7 +26,7 @@ from .answers import (
     json_answer,
     not_modified,
 )
-from .asking import Refused, json_body, number
+from .asking import Refused, collection_named, json_body, number, require_bare
 from .served import Service
 
 #: Level 1 only: it is of no use as an array.
@@ -76,7 +76,7 @@ class _Collections:
         """A collection at level 1 or 2."""
         level = _level(request)
         is_by_item = _one_of(request, "collated", ("true", "false")) == "false"
-        identifier = request.path_params["identifier"]
+        identifier = collection_named(request)
         archive = self._archive(request)
         found: Collection = await in_thread(archive.collection, identifier)
         etag = f'"{found.digest}:{level}:{is_by_item}"'
@@ -95,7 +95,7 @@ class _Collections:
 
     async def attribute(self, request: Request) -> Response:
         """The array of an attribute, by its digest."""
-        name, digest = request.path_params["attribute"], request.path_params["digest"]
+        name, digest = request.path_params["attribute"], collection_named(request, "digest")
         if name not in ATTRIBUTES or name == _TRANSIENT:
             raise NotFound(f"there is no attribute {name!r} to be had")
         headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{name}:{digest}"'}
@@ -115,7 +115,7 @@ class _Collections:
 
     async def fhr(self, request: Request) -> Response:
         """What is said of a collection."""
-        identifier, archive = request.path_params["identifier"], self._archive(request)
+        identifier, archive = collection_named(request), self._archive(request)
         found = await in_thread(lambda: archive.collection(identifier).fhr())
         if found is None:
             raise NotFound(f"nothing is said of the collection {identifier!r}")
@@ -126,19 +126,26 @@ class _Collections:
         asked = await json_body(request, self._service.limits.body)
         if not isinstance(asked, list):
             raise Refused(400, "the body is not a list of regions")
-        wanted = [_region(one) for one in asked]
+        wanted = [_region(one, f"region {n}") for n, one in enumerate(asked)]
         limit = self._service.limits.subsequence
-        archive, identifier = self._archive(request), request.path_params["identifier"]
+        archive, identifier = self._archive(request), collection_named(request)
 
         def fetch() -> list[dict[str, Any]]:
-            digests = {one.name: one.digest for one in archive.collection(identifier).members()}
+            members = {one.name: one for one in archive.collection(identifier).members()}
             found = []
-            for name, start, end in wanted:
-                if name not in digests:
-                    raise NotFound(f"{name!r} is not in the collection")
+            for n, (name, start, end) in enumerate(wanted):
+                if name not in members:
+                    raise NotFound(f"region {n}: {name!r} is not in the collection")
                 if limit is not None and (end or limit + 1) - (start or 0) > limit:
                     raise Refused(416, f"more than {limit:,} residues at once are not given")
-                residues = archive.fetch_digest(digests[name], start, end)
+                _, length, digest = members[name]
+                try:
+                    residues = archive.fetch_digest(digest, start, end)
+                except BadInterval:
+                    bounds = f"{start or 0}-{length if end is None else end}"
+                    raise Refused(
+                        400, f"region {n}: {name} has {length:,} residues, and no {bounds}"
+                    ) from None
                 found.append(
                     {
                         "chrom": name,
@@ -155,7 +162,7 @@ class _Collections:
 
     async def comparison(self, request: Request) -> Response:
         """What two collections have in common."""
-        first, second = request.path_params["first"], request.path_params["second"]
+        first, second = (collection_named(request, one) for one in ("first", "second"))
         archive = self._archive(request)
 
         def look() -> tuple[str, dict[str, Any]]:
@@ -171,7 +178,7 @@ class _Collections:
     async def comparison_posted(self, request: Request) -> Response:
         """The same with one that is posted at level 2."""
         posted = await json_body(request, self._service.limits.body)
-        archive, first = self._archive(request), request.path_params["first"]
+        archive, first = self._archive(request), collection_named(request, "first")
 
         def look() -> dict[str, Any]:
             other, digest = _posted(posted)
@@ -189,6 +196,8 @@ class _Collections:
             for name, value in request.query_params.items()
             if name not in ("page", "page_size")
         }
+        for value in filters.values():
+            require_bare(value, 400)
         page, size = self._page(request)
         found, total = await in_thread(self._archive(request).collection_page, filters, page, size)
         return _listed(found, total, page, size)
@@ -232,9 +241,11 @@ class _Collections:
 
     async def aliases(self, request: Request) -> Response:
         """All aliases of a sequence or of a collection: pairs of namespace and alias."""
-        identifier = request.path_params["identifier"]
-        archive = self._archive(request)
         is_of_sequence = _kind(request) == "sequence"
+        identifier = (
+            request.path_params["identifier"] if is_of_sequence else collection_named(request)
+        )
+        archive = self._archive(request)
         found: list[Alias] = await in_thread(
             lambda: (
                 archive.aliases(identifier)
@@ -293,7 +304,7 @@ class _Collections:
                 "sorted_name_length_pairs": True,
                 "aliases": {"enabled": True},
                 "fhr_metadata": {"enabled": True},
-                **self._service.extras(request),
+                **await in_thread(self._service.extras, request),
             },
         )
         return json_answer(document, headers={"Cache-Control": REVALIDATED})
@@ -349,22 +360,28 @@ def _by_item(found: Collection) -> list[dict[str, Any]]:
     ]
 
 
-def _region(one: object) -> tuple[str, int | None, int | None]:
+def _region(one: object, which: str) -> tuple[str, int | None, int | None]:
     if not isinstance(one, dict) or not isinstance(one.get("chrom"), str):
-        raise Refused(400, "a region is an object with chrom, start and end")
+        raise Refused(400, f"{which} is no object with chrom, and start and end if it has bounds")
     bounds = [one.get("start"), one.get("end")]
     for bound in bounds:
         if bound is not None and (type(bound) is not int or not 0 <= bound < 1 << 32):
-            raise Refused(400, f"{bound!r} is no position")
+            raise Refused(400, f"{which}: {str(bound)[:40]!r} is no position")
     return one["chrom"], bounds[0], bounds[1]
 
 
 def _posted(value: object) -> tuple[Level2, str | None]:
-    """A collection that was posted, with the attributes that follow from others, and its digest."""
+    """A collection that was posted, with the attributes that follow from others, and its digest;
+    a coordinate system has none."""
     if not isinstance(value, dict):
         raise Refused(400, "the body is not a collection at level 2")
-    found: Mapping[str, Any] = parse_level2(json.dumps(value).encode(), "the body")
-    return found, digests_of(members_in(found, "the body")).digest
+    text = json.dumps(value).encode()
+    found: Mapping[str, Any] = parse_level2(text, "the body", needed=("names", "lengths"))
+    if "sequences" not in found:
+        pairs = name_length_pairs(found["names"], found["lengths"])
+        return {**found, "name_length_pairs": pairs}, None
+    members = members_in(found, "the body")
+    return {**found, **level2(members)}, digests_of(members).digest
 
 
 def _array(description: str, item: dict[str, Any], *, is_collated: bool) -> dict[str, Any]:

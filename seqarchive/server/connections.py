@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import weakref
+from functools import partial
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -14,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from .answers import JSON, logger, refusal
+from .answers import CUT, JSON, logger, refusal
 from .events import stopping
 
 #: Bytes of the first line and the headers of a request.
@@ -106,6 +107,7 @@ class Connection(HttpToolsProtocol):
             self._log(503, _TOO_MANY)
         if refusing is None:
             super().on_headers_complete()
+            self.scope[CUT] = partial(self._cut, self.cycle)  # type: ignore[literal-required]
             return
         answer, self.app = self.app, refusing
         super().on_headers_complete()
@@ -178,6 +180,11 @@ class Connection(HttpToolsProtocol):
             cycle.disconnected = True
             cycle.message_event.set()
         self._since = None
+        self.transport.close()
+
+    def _cut(self, cycle: Any) -> None:
+        """End it in the middle of an answer, of which uvicorn need not log that it is not whole."""
+        cycle.disconnected = True
         self.transport.close()
 
     def _log(self, status: int | str, message: str) -> None:

@@ -9,6 +9,8 @@ Json = dict[str, Any]
 
 POSITION = {"type": "integer", "minimum": 0, "maximum": (1 << 32) - 1}
 TEXT = {"type": "string"}
+SOME_TEXT = {**TEXT, "minLength": 1}
+DIGEST = {**TEXT, "pattern": "^[A-Za-z0-9_-]{32}$"}
 TEXT_OR_NULL = {"type": ["string", "null"]}
 COUNT = {"type": "integer", "minimum": 0}
 STRINGS = {"type": "array", "items": TEXT}
@@ -18,6 +20,7 @@ ERROR = {"$ref": "#/components/schemas/Error"}
 REASONS = {
     200: "What was asked for",
     201: "It was stored",
+    204: "There is nothing to say",
     202: "It is being computed: come again",
     400: "A parameter makes no sense",
     403: "Nothing is changed here",
@@ -51,10 +54,15 @@ PAGING = [
     query("page", {"type": "integer", "minimum": 0}, "From 0"),
     query("page_size", {"type": "integer", "minimum": 1, "maximum": 10_000}, "Of a page"),
 ]
-SHORT_PAGING = [
-    PAGING[0],
-    query("page_size", {"type": "integer", "minimum": 1, "maximum": 1_000}, "Of a page"),
-]
+
+
+def short_paging(most: int = 1_000) -> list[Json]:
+    """The parameters of a page that has so many rows at most."""
+    size = {"type": "integer", "minimum": 1, "maximum": most}
+    return [PAGING[0], query("page_size", size, "Of a page")]
+
+
+SHORT_PAGING = short_paging()
 
 
 def as_json(schema: Json) -> Json:

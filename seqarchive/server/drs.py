@@ -9,21 +9,21 @@ from urllib.parse import quote, urlsplit
 from fastapi import APIRouter
 from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ..errors import NotFound, SeqArchiveError
 from ..registry.files import Access
 from ..remote.cache import DiskCache
 from .answers import (
     IMMUTABLE,
-    READING,
     REVALIDATED,
-    LongAnswer,
     answering,
+    by_method,
     in_thread,
     json_answer,
     not_modified,
-    status_of,
+    streamed,
+    told,
 )
 from .asking import Part, Refused, json_body, part
 from .objects import Digests, File, file_of
@@ -42,16 +42,24 @@ def drs_router(service: Service) -> APIRouter:
     """Routes below ``/ga4gh/drs/v1``."""
     router = APIRouter(tags=["DRS"])
     about = _Drs(service)
-    for path, handler, methods in (
-        ("/service-info", about.service_info, READING),
-        ("/objects/{identifier}/access/{access_id}", about.access, ["GET", "POST"]),
-        ("/objects/{identifier}/bytes", about.contents, READING),
-        ("/objects/access", about.bulk_access, ["POST"]),
-        ("/objects/{identifier}", about.object_, ["GET", "HEAD", "POST"]),
-        ("/objects", about.bulk, ["POST"]),
+    for path, name, handlers in (
+        ("/service-info", "service_info", {"GET": about.service_info}),
+        (
+            "/objects/{identifier}/access/{access_id}",
+            "access",
+            {"GET": about.access, "POST": about.access, "OPTIONS": about.access_authorizations},
+        ),
+        ("/objects/{identifier}/bytes", "contents", {"GET": about.contents}),
+        ("/objects/access", "bulk_access", {"POST": about.bulk_access}),
+        (
+            "/objects/{identifier}",
+            "object",
+            {"GET": about.object_, "POST": about.object_, "OPTIONS": about.authorizations},
+        ),
+        ("/objects", "bulk", {"POST": about.bulk, "OPTIONS": about.bulk_authorizations}),
     ):
-        name = f"drs_{handler.__name__.strip('_')}"
-        router.add_route(_BASE + path, answering(handler), methods=methods, name=name)
+        handler = answering(by_method(handlers))
+        router.add_route(_BASE + path, handler, methods=list(handlers), name=f"drs_{name}")
     return router
 
 
@@ -119,6 +127,20 @@ class _Drs:
         if way is None:
             raise NotFound(f"there is no access {wanted!r}")
         return json_answer({"url": way.url}, headers={"Cache-Control": REVALIDATED})
+
+    async def authorizations(self, request: Request) -> Response:
+        """Which authorization an object needs: none, as DRS says it."""
+        await in_thread(self._file, request, request.path_params["identifier"])
+        return _none_needed("GET, HEAD, POST, OPTIONS")
+
+    async def access_authorizations(self, request: Request) -> Response:
+        """The same of a way to its bytes."""
+        await self.access(request)
+        return _none_needed("GET, HEAD, POST, OPTIONS")
+
+    async def bulk_authorizations(self, _request: Request) -> Response:
+        """The same of several objects."""
+        return _none_needed("POST, OPTIONS")
 
     async def bulk(self, request: Request) -> Response:
         """Several objects at once."""
@@ -227,14 +249,10 @@ class _Drs:
         }
         if request.method == "HEAD":
             return Response(None, status, headers)
-        streams = self._service.limits.streams
-        is_long = wanted.end - wanted.start > INLINE
-        if is_long:
-            streams.require()
         chunks = file.chunks(wanted.start, wanted.end)
-        first = await in_thread(next, chunks, b"")
-        answer = StreamingResponse(_streamed(first, chunks), status, headers)
-        return LongAnswer(answer, streams) if is_long else answer
+        if wanted.end - wanted.start <= INLINE:
+            return Response(await in_thread(_beginning, chunks), status, headers)
+        return await streamed(_pieces(chunks), status, headers, self._service.limits.streams)
 
     async def service_info(self, request: Request) -> Response:
         """What this service is."""
@@ -247,6 +265,10 @@ class _Drs:
             drs={"maxBulkRequestLength": _BULK, "objectCount": n_objects},
         )
         return json_answer(document, headers={"Cache-Control": REVALIDATED})
+
+
+def _none_needed(methods: str) -> Response:
+    return Response(None, 204, {"Allow": methods})
 
 
 def _method(access_id: str, way: Access) -> dict[str, Any]:
@@ -266,10 +288,12 @@ def _content_type(mime_type: str) -> str:
 def _wanted(entry: object) -> tuple[str, list[str]]:
     """An entry of a bulk request: what names a file, and the ways that are asked for."""
     if isinstance(entry, dict) and isinstance(entry.get("bulk_object_id"), str):
-        access_ids = entry.get("bulk_access_ids") or [_ACCESS]
+        access_ids = entry.get("bulk_access_ids")
+        if access_ids is None:
+            access_ids = [_ACCESS]
         if isinstance(access_ids, list) and all(isinstance(one, str) for one in access_ids):
-            return entry["bulk_object_id"], access_ids[:_BULK]
-    raise Refused(400, "an entry has bulk_object_id and bulk_access_ids")
+            return entry["bulk_object_id"], access_ids[:_BULK] or [_ACCESS]
+    raise Refused(400, "an entry has bulk_object_id, a text, and bulk_access_ids, a list of texts")
 
 
 def _bulk_answer(found: list[tuple[str, dict[str, Any] | SeqArchiveError]], name: str) -> Response:
@@ -278,7 +302,7 @@ def _bulk_answer(found: list[tuple[str, dict[str, Any] | SeqArchiveError]], name
     by_status: dict[int, list[str]] = {}
     for identifier, one in found:
         if isinstance(one, SeqArchiveError):
-            by_status.setdefault(status_of(one), []).append(identifier)
+            by_status.setdefault(told(one)[0], []).append(identifier)
     document = {
         "summary": {
             "requested": len(found),
@@ -294,7 +318,18 @@ def _bulk_answer(found: list[tuple[str, dict[str, Any] | SeqArchiveError]], name
     return json_answer(document)
 
 
-async def _streamed(first: bytes, rest: Iterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in iterate_in_threadpool(rest):
+def _beginning(chunks: Iterator[bytes]) -> bytes:
+    """What is sent at once: more than a defline, after which it may turn out that there are no
+    residues."""
+    found = bytearray()
+    for chunk in chunks:
+        found += chunk
+        if len(found) > INLINE:
+            break
+    return bytes(found)
+
+
+async def _pieces(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    yield await in_thread(_beginning, chunks)
+    async for chunk in iterate_in_threadpool(chunks):
         yield chunk

@@ -19,12 +19,15 @@ from ..instances import LATEST, Instance
 from ..manifests import read_manifest
 from ..reader import ArchiveReader
 from ..releases import INDEX
-from .answers import IMMUTABLE, READING, REVALIDATED, LongAnswer, refusal, status_of
+from ..rgstore import is_store
+from .answers import IMMUTABLE, READING, REVALIDATED, LongAnswer, refusal, told
 from .limiting import Slots
 from .served import INLINE
 
 #: A short part of a file, asked for by its first and its last byte.
 _PART = re.compile(rb"bytes=([0-9]{1,18})-([0-9]{1,18})\Z")
+
+_NO_STORE = "there is no RefgetStore here until the operator runs `seqarchive export-rgstore`"
 
 #: What may be in a path as it is.
 _IN_PATHS = "/:@!$&'()*+,;="
@@ -85,7 +88,7 @@ class Releases:
             if scope["method"] not in READING:
                 answer = refusal(405, "files are only read")
         except SeqArchiveError as error:
-            answer = refusal(status_of(error), str(error))
+            answer = refusal(*told(error))
         await answer(scope, receive, send)
 
     def _file(self, scope: Scope, path: str, caching: str) -> Response:
@@ -134,7 +137,7 @@ class StoreFiles:
         answer: Response
         if scope["method"] not in READING:
             answer = refusal(405, "files are only read")
-        elif any(not part or part.startswith(".") for part in parts):
+        elif path and any(not part or part.startswith(".") for part in parts):
             answer = refusal(404, "no such file")
         else:
             # What a digest names never changes; indexes and the manifest do.
@@ -143,7 +146,8 @@ class StoreFiles:
                 caching = IMMUTABLE if is_fixed else REVALIDATED
                 answer = _file(scope, self._directory / path, caching, self._streams)
             except NotFound as error:
-                answer = refusal(404, str(error))
+                is_there = is_store(self._directory)
+                answer = refusal(404, str(error) if is_there else _NO_STORE)
         await answer(scope, receive, send)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from .. import durable
 from ..errors import NotFound, SeqArchiveError
 from ..tracks.watching import Cancelled, Watch, watched_by
-from .answers import logger, status_of
+from .answers import logger, told
 from .asking import Refused
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
@@ -122,7 +122,8 @@ class Job:
         except Refused as error:
             self.end(FAILED, error.message, error.status)
         except SeqArchiveError as error:
-            self.end(FAILED, str(error), status_of(error))
+            status, words = told(error)
+            self.end(FAILED, words, status)
         except Exception as error:  # a defect of ours: told in a word, and in full in the log
             logger.error("job %s", self.operation, exc_info=error)
             self.end(FAILED, "an error of the server; it was logged", 500)

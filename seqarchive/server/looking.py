@@ -43,7 +43,7 @@ from .answers import (
     json_answer,
     not_modified,
 )
-from .asking import Refused, number, one_of, page_of
+from .asking import Refused, collection_named, number, one_of, page_of
 from .served import Service
 
 #: Results of a search, and rows of a page, if nothing else is asked for; and rows at most.
@@ -254,7 +254,7 @@ class _Looking:
     async def provenance(self, request: Request) -> Response:
         """What a collection is called, what is said of it, and the files and batches that it came
         from."""
-        archive, identifier = self._service.archive_of(request), request.path_params["identifier"]
+        archive, identifier = self._service.archive_of(request), collection_named(request)
 
         def look() -> dict[str, Any]:
             found = archive.collection(identifier)
@@ -280,7 +280,7 @@ class _Looking:
     async def members(self, request: Request) -> Response:
         """The sequences of a collection, in order; a page of them, or of those with certain
         names."""
-        archive, identifier = self._service.archive_of(request), request.path_params["identifier"]
+        archive, identifier = self._service.archive_of(request), collection_named(request)
         page, size = self._page(request)
         text = (one_of(request, "name") or "").lower()
 
@@ -307,7 +307,7 @@ class _Looking:
     async def matching(self, request: Request) -> Response:
         """Which member of one collection is which of another: in words, in numbers, a page of them,
         and put together for a picture."""
-        first, second = request.path_params["first"], request.path_params["second"]
+        first, second = (collection_named(request, one) for one in ("first", "second"))
         kind, bands = one_of(request, "kind"), number(request, "bands")
         if kind not in (None, "moved", *KINDS):
             raise Refused(400, f"kind is one of {', '.join((*KINDS, 'moved'))}")

@@ -85,7 +85,7 @@ class Measuring:
             await self._app(scope, receive, noting)
         finally:
             seconds = time.perf_counter() - started
-            first = scope["path"].split("/", 2)[1]
+            first = scope["path"].removeprefix("/").partition("/")[0]  # of OPTIONS, it may be "*"
             kind = first if first in self._kinds else _NOWHERE
             self._requests.labels(scope["method"], kind, str(status)).inc()
             self._seconds.labels(kind).observe(seconds)

@@ -13,12 +13,14 @@ from ..seqcol.matching import KINDS
 from ..version import __version__
 from .describing import (
     COUNT,
+    DIGEST,
     END,
     OBJECT,
     PAGING,
     POSITION,
     RANGE,
     SHORT_PAGING,
+    SOME_TEXT,
     START,
     STRINGS,
     TEXT,
@@ -64,6 +66,8 @@ _LEVEL2 = {
     },
     "required": ["names", "lengths", "sequences"],
 }
+#: Of a coordinate system, nobody knows the sequences.
+_POSTED = {**_LEVEL2, "required": ["names", "lengths"]}
 _GENOME = {
     "type": "object",
     "properties": {
@@ -131,6 +135,12 @@ _OF_SEQUENCE = {
     "may_be_cached": True,
 }
 
+
+def _authorizations(name: str, refused: Sequence[int]) -> Json:
+    about = "Which authorization is needed: none"
+    return described(name, _DRS, about, {}, status=204, refused=refused)
+
+
 #: Path -> method -> operation.
 PATHS: dict[str, dict[str, Json]] = {
     "/sequence/service-info": {
@@ -182,7 +192,7 @@ PATHS: dict[str, dict[str, Json]] = {
     "/comparison/{first}": {
         "post": described(
             "comparison_posted", _COLLECTIONS, "The same with one that is posted",
-            as_json(_COMPARISON), refused=(400, 404, 409, 413), body=_LEVEL2,
+            as_json(_COMPARISON), refused=(400, 404, 409, 413), body=_POSTED,
         )
     },
     "/list/collection": {
@@ -190,7 +200,7 @@ PATHS: dict[str, dict[str, Json]] = {
             "list_collections", _COLLECTIONS, "Digests of collections", as_json(paged(TEXT)),
             parameters=(
                 *PAGING,
-                *(query(name, TEXT, "Only with this digest") for name in ATTRIBUTES),
+                *(query(name, DIGEST, "Only with this digest") for name in ATTRIBUTES),
             ),
             refused=(400,),
         )
@@ -249,7 +259,7 @@ PATHS: dict[str, dict[str, Json]] = {
     "/seqrepo/1/sequence/{identifier}": {
         "get": described(
             "seqrepo_sequence", _SEQREPO, "Residues", {"text/plain": {"schema": TEXT}},
-            parameters=(START, END), refused=(400, 404, 422),
+            parameters=(START, END), refused=(400, 404, 416, 422),
         )
     },
     "/seqrepo/1/metadata/{identifier}": {
@@ -295,7 +305,7 @@ PATHS: dict[str, dict[str, Json]] = {
             "search", _LOOKING, "What a name, the beginning of one, or a digest may mean",
             as_json(OBJECT),
             parameters=(
-                {**query("q", TEXT, "What to search for"), "required": True},
+                {**query("q", {**TEXT, "pattern": r"\S"}, "What to search for"), "required": True},
                 query("limit", {"type": "integer", "minimum": 1, "maximum": 1_000}, "At most"),
             ),
             refused=(400,),
@@ -307,8 +317,8 @@ PATHS: dict[str, dict[str, Json]] = {
             as_json(paged(OBJECT)),
             parameters=(
                 *SHORT_PAGING,
-                {**query("from", TEXT, "A release, or master"), "required": True},
-                {**query("to", TEXT, "A release, or master"), "required": True},
+                {**query("from", SOME_TEXT, "A release, or master"), "required": True},
+                {**query("to", SOME_TEXT, "A release, or master"), "required": True},
                 query("kind", TEXT, "Only changes of this kind"),
             ),
             refused=(400, 404),
@@ -379,14 +389,16 @@ PATHS: dict[str, dict[str, Json]] = {
             refused=(202, 404, 409),
         )
         for method in ("get", "post")
-    },
+    }
+    | {"options": _authorizations("drs_authorizations", (404, 409))},
     "/ga4gh/drs/v1/objects/{identifier}/access/{access_id}": {
         method: described(
             f"drs_access_{method}", _DRS, "Where its bytes are", as_json(OBJECT),
             refused=(404, 409),
         )
         for method in ("get", "post")
-    },
+    }
+    | {"options": _authorizations("drs_access_authorizations", (404, 409))},
     "/ga4gh/drs/v1/objects/{identifier}/bytes": {
         "get": described(
             "drs_contents", _DRS, "Its bytes", {"text/x-fasta": {"schema": TEXT}},
@@ -397,7 +409,8 @@ PATHS: dict[str, dict[str, Json]] = {
         "post": described(
             "drs_bulk", _DRS, "Several objects at once", as_json(OBJECT),
             refused=(400, 413), body=_BULK,
-        )
+        ),
+        "options": _authorizations("drs_bulk_authorizations", ()),
     },
     "/ga4gh/drs/v1/objects/access": {
         "post": described(
@@ -420,20 +433,29 @@ PATHS |= {
 }
 
 
-def document(name: str, servers: Sequence[str] = ()) -> Mapping[str, Any]:
+#: What parts of paths are, where there is more to say than that they are texts.
+_PARTS: dict[str, Json] = {"kind": {"type": "string", "enum": ["collection", "sequence"]}}
+
+
+def document(name: str, server: str = "/") -> Mapping[str, Any]:
     """The whole of it.
 
     Args:
-        servers: Addresses of the service.
+        server: Address of the service.
     """
     return {
         "openapi": "3.1.0",
         "info": {"title": name, "version": __version__},
-        "servers": [{"url": url} for url in servers or ["/"]],
+        "servers": [{"url": server}],
         "paths": {
             path: {
                 "parameters": [
-                    {"name": part[1:-1], "in": "path", "required": True, "schema": TEXT}
+                    {
+                        "name": part[1:-1],
+                        "in": "path",
+                        "required": True,
+                        "schema": _PARTS.get(part[1:-1], TEXT),
+                    }
                     for part in path.split("/")
                     if part.startswith("{")
                 ],

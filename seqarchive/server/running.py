@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp
 from uvicorn.supervisors import Multiprocess
 
-from ..errors import NotFound
+from ..errors import NotFound, SeqArchiveError
 from ..genomes.store_entries import StoreEntry, entries_of_urls, merged_entries
 from ..genomes.stores import Stores
 from ..instances import LATEST, Instance
@@ -53,6 +54,7 @@ def run(
     request_timeout: float = SECONDS,
     trusted_proxies: Sequence[str] = (),
     log_level: str = "info",
+    listening: Callable[[], object] = int,
 ) -> None:
     """Serve until somebody stops it.
 
@@ -61,6 +63,10 @@ def run(
         max_connections: Of each process; who comes when there are more gets 503.
         request_timeout: As of ``Config``.
         trusted_proxies: Addresses (also of networks) whose word counts about who asks, and how.
+        listening: Called when clients can come.
+
+    Raises:
+        SeqArchiveError: Nobody can listen there.
     """
     config = Config(
         factory,
@@ -78,12 +84,10 @@ def run(
         proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=list(trusted_proxies),
     )
-    try:
-        listening = [config.bind_socket()]
-    except SystemExit:  # with a code of uvicorn's own, and a line that says why
-        raise SystemExit(1) from None
+    sockets = [_bound(host, port)]
+    listening()
     if workers > 1:
-        _Workers(config, sockets=listening).run()
+        _Workers(config, sockets=sockets).run()
         return
     server = uvicorn.Server(config)
 
@@ -94,7 +98,24 @@ def run(
 
     signal.signal(signal.SIGTERM, stop)
     with suppress(KeyboardInterrupt):
-        server.run(sockets=listening)
+        server.run(sockets=sockets)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket that listens; as uvicorn's, which ends the process if there can be none."""
+    one = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        one.bind((host, port))
+    except OSError as error:
+        one.close()
+        why = (error.strerror or str(error)).lower()
+        raise SeqArchiveError(
+            f"nobody can listen on {host}, port {port}: {why}; choose another --port or --host, or "
+            "stop what listens there"
+        ) from None
+    one.set_inheritable(True)
+    return one
 
 
 class _Workers(Multiprocess):
@@ -212,9 +233,12 @@ def _of_stores(
     entries = listed()
     if not entries:
         raise NotFound("there is nothing to serve: no archive, and no store")
-    found = Stores(entries, order=order, listed=None if registry is None else listed)
-    if registry is None:
-        found.require()
+    found = Stores(
+        entries,
+        order=order,
+        is_required=registry is None,
+        listed=None if registry is None else listed,
+    )
     is_near = not any(is_remote(one.url) for one in entries)
     service = Service(lambda _request: found.fresh(), is_near=is_near, stores=found)
     if len(entries) > 1 or is_remote(entries[0].url):

@@ -10,10 +10,10 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from .answers import LongAnswer, in_thread, not_modified
+from .answers import LongAnswer, in_thread, not_modified, streamed
 from .asking import Part, part
 from .limiting import Slots
 from .served import INLINE
@@ -99,8 +99,7 @@ async def _answer(request: Request, file: BinaryIO, sent: Sent, streams: Slots) 
     file.seek(wanted.start)
     if n_bytes <= INLINE:
         return Response(await in_thread(file.read, n_bytes), status, headers)
-    streams.require()
-    return LongAnswer(StreamingResponse(_read(file, n_bytes), status, headers), streams)
+    return await streamed(_read(file, n_bytes), status, headers, streams)
 
 
 async def _read(file: BinaryIO, left: int) -> AsyncIterator[bytes]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ..errors import Ambiguous
 from ..seqrepo.layout import spelled_names
 from ..sequences import ArchivedSequence
 from ..version import __version__
-from .answers import READING, REVALIDATED, LongAnswer, answering, in_thread, json_answer
+from .answers import READING, REVALIDATED, answering, in_thread, json_answer, streamed
 from .asking import Part, Refused, number
 from .sequences import pieces_of
 from .served import INLINE, Service
@@ -62,6 +62,9 @@ class _SeqRepo:
         length = len(found)
         first = min(start or 0, length)
         last = length if end is None else min(end, length)
+        limit = self._service.limits.subsequence
+        if limit is not None and request.query_params and last - first > limit:
+            raise Refused(416, f"more than {limit:,} residues at once are not given")
         headers = {
             "Cache-Control": REVALIDATED,
             "Content-Length": str(max(last - first, 0)),
@@ -75,7 +78,7 @@ class _SeqRepo:
             )
             return Response(residues.encode("ascii"), 200, headers)
         pieces = pieces_of(archive, found, Part(first, last, is_range=False))
-        return LongAnswer(StreamingResponse(pieces, 200, headers), self._service.limits.streams)
+        return await streamed(pieces, 200, headers, self._service.limits.streams)
 
     async def metadata(self, request: Request) -> Response:
         """Length, letters, names and when it was added."""

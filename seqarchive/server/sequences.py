@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ..identifiers import DigestKey, qualified_key
 from ..readable import Readable
@@ -16,11 +16,11 @@ from .answers import (
     IMMUTABLE,
     READING,
     REVALIDATED,
-    LongAnswer,
     answering,
     in_thread,
     json_answer,
     not_modified,
+    streamed,
 )
 from .asking import MediaType, Part, negotiated, part
 from .served import INLINE, Service
@@ -137,12 +137,8 @@ class _Sequences:
             bounds = _bounds(wanted, length)
             residues: str = await quickly(archive.fetch_digest, found.digest, *bounds)
             return Response(residues.encode("ascii"), status, headers)
-        self._service.limits.streams.require()
         pieces = pieces_of(archive, found, wanted)
-        # The first piece comes before the status is sent: what is damaged is an error.
-        first = await anext(pieces)
-        answer = StreamingResponse(_following(first, pieces), status, headers)
-        return LongAnswer(answer, self._service.limits.streams)
+        return await streamed(pieces, status, headers, self._service.limits.streams)
 
     # --- what is known --------------------------------------------------------------------------
 
@@ -231,9 +227,3 @@ async def pieces_of(
             text: str = await in_thread(archive.fetch_digest, found.digest, at, after)
             yield text.encode("ascii")
             at, size = after, _PIECE
-
-
-async def _following(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in rest:
-        yield piece

@@ -24,7 +24,7 @@ from .tracking import Stores, Tracking, told
 from .uploads import Upload, is_json, json_object, received
 
 #: Genomes of a page, if nothing else is asked for: each has all its chromosomes.
-_ROWS, _MOST_ROWS = 20, 200
+_ROWS, MOST_GENOMES = 20, 200
 
 #: Residues as JSON has them; lower case is soft-masked. What else they may be, loading says.
 _RESIDUES = re.compile(r"[A-Za-z*-]*\Z")
@@ -41,7 +41,7 @@ class Genomes:
     async def list(self, request: Request) -> Response:
         """A page of the genomes: those that clients stored, and those that are registered."""
         stores = self._tracking.found(request)
-        page, size = page_of(request, _ROWS, _MOST_ROWS)
+        page, size = page_of(request, _ROWS, MOST_GENOMES)
 
         def look() -> dict[str, Any]:
             found = [] if stores is None else stores.genomes.list_all()

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from starlette.concurrency import iterate_in_threadpool
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from ..errors import BadInput
 from ..tracks.catalogue import Client, content_id
@@ -22,7 +22,7 @@ from ..tracks.formats import FORMATS, write_track
 from ..tracks.stores import StoredTrack
 from ..tracks.track import AnyTrack, TableTrack
 from ..version import __version__
-from .answers import IMMUTABLE, JSON, REVALIDATED, LongAnswer, in_thread, json_answer, not_modified
+from .answers import IMMUTABLE, JSON, REVALIDATED, in_thread, json_answer, not_modified, streamed
 from .asking import Refused, number, one_of
 from .entries import Batch, batches, page_of_entries, plain_list, table_page, texts
 from .sending import Sent, file_answer
@@ -162,9 +162,8 @@ class TrackData:
             return json_answer({**_about(asked), **total, "regions": rows}, headers=headers)
         if request.method == "HEAD":
             return Response(None, headers=headers, media_type=JSON)
-        self._streams.require()
-        answer = StreamingResponse(_all_of(asked), headers=headers, media_type=JSON)
-        return LongAnswer(answer, self._streams)
+        headers["Content-Type"] = JSON
+        return await streamed(_all_of(asked), 200, headers, self._streams)
 
     # --- files ------------------------------------------------------------------------------------
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .describing import (
     COUNT,
     OBJECT,
     POSITION,
     RANGE,
     SHORT_PAGING,
+    SOME_TEXT,
     STRINGS,
     TEXT,
     TEXT_OR_NULL,
@@ -16,8 +19,10 @@ from .describing import (
     described,
     paged,
     query,
+    short_paging,
 )
 from .jobs import STATES
+from .stored_genomes import MOST_GENOMES
 
 _TRACKS = "tracks"
 
@@ -111,7 +116,7 @@ def _files(*fields: str) -> Json:
 
 
 _CASCADE = query("cascade", {"type": "boolean"}, "Also what needs it")
-_WHERE = query("region", TEXT, "CHROM or CHROM:START-END, from 0, half-open")
+_WHERE = query("region", SOME_TEXT, "CHROM or CHROM:START-END, from 0, half-open")
 _LINEAGE_FORMAT = query(
     "format", {"type": "string", "enum": ["json", "text", "svg", "dot"]}, "Of the answer"
 )
@@ -127,10 +132,12 @@ _AS_DATA = {
 _CHANGING = (400, 403, 404, 409, 413)
 
 
-def _listing(kind: str, item: Json, *more: Json, suffix: str = "") -> Json:
+def _listing(
+    kind: str, item: Json, *more: Json, suffix: str = "", paging: Sequence[Json] = SHORT_PAGING
+) -> Json:
     return described(
         f"api_list_{kind}{suffix}", _TRACKS, f"The {kind}, by page", as_json(paged(item)),
-        parameters=(*SHORT_PAGING, *more), refused=(400, 404),
+        parameters=(*paging, *more), refused=(400, 404),
     )  # fmt: skip
 
 
@@ -148,7 +155,9 @@ def _both(slash: str, suffix: str) -> dict[str, dict[str, Json]]:
             ),
         },
         f"/api/genomes{slash}": {
-            "get": _listing("genomes", _GENOME, suffix=suffix),
+            "get": _listing(
+                "genomes", _GENOME, suffix=suffix, paging=short_paging(MOST_GENOMES)
+            ),
             "post": described(
                 f"api_put_genome{suffix}", _TRACKS, "Store a genome", as_json(_GENOME),
                 parameters=[

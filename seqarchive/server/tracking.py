@@ -158,14 +158,16 @@ class Tracking:
         """The stores, for whoever wants to change something.
 
         Raises:
-            ReadOnly: Nothing is changed here. Refused: 403: By a script of another web site.
+            Refused: 403: Nothing is changed here, or not by a script of another web site.
         """
         found = self.found(request)
         if found is None:
-            raise ReadOnly("what is served here is only read: no single archive of this machine")
+            raise Refused(
+                403, "what is served here is only read: no single archive of this machine"
+            )
         found.require_writable()
         if not self.service.changes:
-            raise ReadOnly("this server only reads (`serve --changes` allows more)")
+            raise Refused(403, "this server only reads (`serve --changes` allows more)")
         self._require_same_site(request)
         return found
 

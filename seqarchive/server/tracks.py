@@ -17,7 +17,7 @@ from ..tracks.catalogue import Client
 from ..tracks.formats import FORMATS, load_track
 from ..tracks.lineage import Lineage
 from ..version import __version__
-from .answers import READING, REVALIDATED, Handler, answering, in_thread, json_answer
+from .answers import REVALIDATED, Handler, answering, by_method, in_thread, json_answer
 from .asking import Refused, is_true, one_of, page_of
 from .methods import Methods
 from .served import Service
@@ -49,13 +49,10 @@ def track_router(service: Service) -> APIRouter:
     tracks, data = _Tracks(tracking), TrackData(tracking)
 
     def add(path: str, name: str, handlers: Mapping[str, Handler]) -> None:
-        for method, handler in handlers.items():
-            router.add_route(
-                path,
-                answering(handler),
-                methods=READING if method == "GET" else [method],
-                name=f"api_{name}_{method.lower()}",
-            )
+        # Those of GET answer HEAD too.
+        router.add_route(
+            path, answering(by_method(handlers)), methods=list(handlers), name=f"api_{name}"
+        )
 
     add("/api/health", "health", {"GET": _health})
     add("/api/methods", "methods", {"GET": methods.list})

@@ -6,18 +6,15 @@ import json
 import re
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from .answers import JSON, in_thread
-from .asking import Refused
+from .asking import CLOSING, Refused, body_of
 from .multipart import End, Head, Parts, Piece, boundary_of
-
-#: Whoever goes on to send is not listened to.
-_CLOSING = {"Connection": "close"}
 
 #: Bytes that are written at once.
 _WRITTEN = 1 << 20
@@ -97,7 +94,7 @@ async def json_object(request: Request, limit: int) -> dict[str, Any]:
         Refused: 400: It is none. 413: It is too large.
     """
     body = bytearray()
-    async for chunk in _chunks(request, limit):
+    async for chunk in body_of(request, limit):
         body += chunk
     try:
         found = json.loads(bytes(body)) if body.strip() else {}
@@ -113,25 +110,10 @@ def is_json(request: Request) -> bool:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower() == JSON
 
 
-async def _chunks(request: Request, limit: int) -> AsyncIterator[bytes]:
-    said = request.headers.get("content-length", "")
-    if said.isascii() and said.isdigit() and int(said[:19]) > limit:
-        raise Refused(413, f"the body has more than {limit:,} bytes", _CLOSING)
-    n_bytes = 0
-    try:
-        async for chunk in request.stream():
-            n_bytes += len(chunk)
-            if n_bytes > limit:
-                raise Refused(413, f"the body has more than {limit:,} bytes", _CLOSING)
-            yield chunk
-    except ClientDisconnect:
-        raise Refused(400, "the body did not come whole") from None
-
-
 async def _read_file(request: Request, limit: int, upload: Upload, filename: str) -> None:
     with upload.begin(filename) as file:
         waiting = bytearray()
-        async for chunk in _chunks(request, limit):
+        async for chunk in body_of(request, limit):
             waiting += chunk
             if len(waiting) >= _WRITTEN:
                 await in_thread(file.write, bytes(waiting))
@@ -142,7 +124,7 @@ async def _read_file(request: Request, limit: int, upload: Upload, filename: str
 async def _read_form(request: Request, limit: int, upload: Upload, parts: Parts) -> None:
     form = _Form(upload)
     try:
-        async for chunk in _chunks(request, limit):
+        async for chunk in body_of(request, limit):
             for piece in parts.feed(chunk):
                 writing = form.take(piece)
                 if writing is not None:
@@ -175,18 +157,18 @@ class _Form:
         else:
             self._value += piece
             if len(self._value) > _FIELD:
-                raise Refused(400, f"{self._name[:40]!r} has more than {_FIELD:,} bytes", _CLOSING)
+                raise Refused(400, f"{self._name[:40]!r} has more than {_FIELD:,} bytes", CLOSING)
         return None
 
     def _begin(self, head: Head) -> None:
         self._n_fields += 1
         if self._n_fields > _MOST_FIELDS:
-            raise Refused(400, f"the form has more than {_MOST_FIELDS} fields", _CLOSING)
+            raise Refused(400, f"the form has more than {_MOST_FIELDS} fields", CLOSING)
         self._name = head.name
         if head.filename is None and head.name != "file":
             return
         if self._upload.path is not None:
-            raise Refused(400, "the form has more than one file", _CLOSING)
+            raise Refused(400, "the form has more than one file", CLOSING)
         self._file = self._upload.begin(head.filename or "upload")
 
     def _end(self) -> None:
