@@ -617,7 +617,7 @@ def test_many_objects_at_once(url: str, digests: Any) -> None:
         *(
             ("objects/access", {"bulk_object_access_ids": [
                 {"bulk_object_id": base, "bulk_access_ids": json.loads(wrong)}]})
-            for wrong in ("{}", '""', "0", "false", '"https"', "[1]")
+            for wrong in ("{}", "null", '""', "0", "false", '"https"', "[1]")
         ),
     ):  # fmt: skip
         refused(requests.post(f"{url}/ga4gh/drs/v1/{path}", json=body, timeout=20), 400)

@@ -288,9 +288,7 @@ def _content_type(mime_type: str) -> str:
 def _wanted(entry: object) -> tuple[str, list[str]]:
     """An entry of a bulk request: what names a file, and the ways that are asked for."""
     if isinstance(entry, dict) and isinstance(entry.get("bulk_object_id"), str):
-        access_ids = entry.get("bulk_access_ids")
-        if access_ids is None:
-            access_ids = [_ACCESS]
+        access_ids = entry.get("bulk_access_ids", [_ACCESS])
         if isinstance(access_ids, list) and all(isinstance(one, str) for one in access_ids):
             return entry["bulk_object_id"], access_ids[:_BULK] or [_ACCESS]
     raise Refused(400, "an entry has bulk_object_id, a text, and bulk_access_ids, a list of texts")

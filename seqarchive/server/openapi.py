@@ -99,6 +99,7 @@ _ALIASES = {
     },
     "required": ["items", "pagination"],
 }
+_FIELDS = {**TEXT, "pattern": "^(name|genome_digest|namespace|,)*$"}
 _REGIONS = {
     "type": "array",
     "items": {
@@ -277,7 +278,7 @@ PATHS: dict[str, dict[str, Json]] = {
                 query("name", TEXT, "Only of this name"),
                 query("genome_digest", TEXT, "Only of this collection"),
                 query("q", TEXT, "Only with this in them; those that begin with it come first"),
-                query("search_fields", TEXT, "Where: some of name,genome_digest,namespace"),
+                query("search_fields", _FIELDS, "Where: some of name,genome_digest,namespace"),
                 query(
                     "operator", {"type": "string", "enum": ["or", "and"]},
                     "In one of the fields, or in all of them",

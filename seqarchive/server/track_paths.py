@@ -87,7 +87,10 @@ _LINEAGE = _object("id", "nodes", "arrows", id=TEXT, nodes={"type": "array"})
 _DELETED = _object("id", "deleted", id=TEXT, deleted={"type": "boolean"})
 
 _ASKED = _object(
-    inputs=OBJECT, params=OBJECT, name=TEXT, wait={"type": "number", "minimum": 0, "maximum": 30}
+    inputs=OBJECT,
+    params=OBJECT,
+    name=SOME_TEXT,
+    wait={"type": "number", "minimum": 0, "maximum": 30},
 )
 _POSTED_TRACK = _object(
     name=TEXT, genome=TEXT, genome_id=TEXT,
@@ -98,7 +101,7 @@ _POSTED_TRACK = _object(
 _POSTED_GENOME = _object(
     "sequences",
     name=TEXT, names=STRINGS,
-    sequences={"type": "object", "additionalProperties": TEXT},
+    sequences={"type": "object", "additionalProperties": TEXT, "minProperties": 1},
     topologies={
         "type": "object",
         "additionalProperties": {"type": "string", "enum": ["circular", "linear"]},
