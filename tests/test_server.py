@@ -812,6 +812,7 @@ def test_what_is_told_again_is_short_and_advises_no_command(url: str) -> None:
         assert len(answer.text) < 400
         assert "list` says" not in answer.text
         assert "list` says" not in get(f"{url}/{path}/nothing").text
+        assert len(get(f"{url}/{path}/{'x%20' * 2_500}").text) < 1_200
 
 
 def test_every_route_is_described(archive: seqarchive.Archive) -> None:
@@ -921,6 +922,13 @@ def test_a_store_that_is_not_there_is_told_once(root: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 3
     assert done.stderr.count(str(nowhere)) == 1
+
+
+def test_without_a_release_there_is_no_latest_one(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    subprocess.run([sys.executable, "-m", "seqarchive", "--root", str(root), "init"], check=True)
+    with seqarchive.connect(root) as archive, running(create_app(archive, root=root)) as url:
+        refused(get(f"{url}/releases/latest/sequence/{PHIX}"), 404)
 
 
 def test_until_a_store_is_exported_its_paths_say_so(root: Path) -> None:

@@ -43,6 +43,9 @@ READING = ["GET", "HEAD"]
 #: Characters of a long word of a client that it is told again.
 _SHOWN = 80
 
+#: Characters of a message.
+_MOST = 1_000
+
 #: What a command of the command line is for.
 _ADVICE = re.compile(r"; `[a-z -]+` says what there is\Z")
 
@@ -77,6 +80,8 @@ def refusal(
         candidates: What may have been meant.
     """
     message = _LONG.sub(lambda found: f"{found[0][:_SHOWN]}...", message)
+    if len(message) > _MOST:
+        message = message[:_MOST] + "..."
     document: dict[str, Any] = {"status_code": status, "msg": message}
     if candidates:
         document["candidates"] = list(candidates)

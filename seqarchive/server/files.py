@@ -71,6 +71,8 @@ class Releases:
                 answer: Response = self._file(scope, INDEX, REVALIDATED)
             elif name == LATEST:
                 newest = Instance.at(self._root, LATEST).name
+                if newest == LATEST:  # it leads nowhere yet
+                    raise NotFound("there is no release")
                 here = self._base_url + scope.get("root_path", "")
                 where = f"{here}/{newest}/{quote(rest, safe=_IN_PATHS)}"
                 query = scope["query_string"].decode("latin-1")
