@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -23,12 +24,14 @@ from helpers import wait_until, write_fasta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from servers import Answer, FileServer, serving
 from track_children import HOW, slow_track
 
 import seqarchive
 from seqarchive.errors import BadInput, Conflict, Corrupt, NotFound, ReadOnly
 from seqarchive.instances import Instance
 from seqarchive.reclaiming import reclaim
+from seqarchive.sources.base import persistently
 from seqarchive.tracks import (
     ArchivedGenomeStore,
     ArchivedTrackStore,
@@ -623,6 +626,88 @@ def test_a_release_has_the_tracks_of_its_moment(
     _verified(tmp_path / "copy", "r1")
     with seqarchive.connect(tmp_path / "copy") as pulled:
         assert len(ArchivedTrackStore(pulled).list_all()) == 2
+
+
+@pytest.fixture
+def published(
+    store: ArchivedTrackStore, root: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FileServer]:
+    """A release with tracks of all types, on a server of files; nothing of it was read yet."""
+    a = store.put(_many(1), name="a")
+    b = store.put(SignalTrack.of("b", LENGTHS, {"2": Steps.of([0, 10], [5, 12], [1.5, -2])}))
+    store.put(TableTrack(TrackLabel("c"), {"x": 1.0, "y": 2.5}), genome="g")
+    store.compute("overlap.summarize", {"values": b, "features": a}, name="d")
+    assert cli("snapshot", "r1").code == 0
+    monkeypatch.setenv("SEQARCHIVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(persistently, "__defaults__", ((0.0, 0.0), time.sleep))
+    with serving(root) as server:
+        yield server
+
+
+def test_a_published_release_has_its_tracks(
+    published: FileServer, cli: Cli, tmp_path: Path
+) -> None:
+    for command in (
+        ["list"], ["list", "--genome", "g"], ["get", "a"], ["get", "a", "1:0-5000"], ["get", "b"],
+        ["get", "c"], ["get", "d"], ["lineage", "d"], ["lineage", "a", "--down"],
+    ):  # fmt: skip
+        there = cli("--root", f"{published.url}/r1", "track", *command)
+        assert there.code == 0, there
+        assert there == cli("--instance", "r1", "track", *command)
+    assert cli("--root", published.url, "track", "export", "b", tmp_path / "b.bw").code == 0
+    with pyBigWig.open(str(tmp_path / "b.bw")) as file:
+        assert file.intervals("2") == ((0, 5, 1.5), (10, 12, -2.0))
+    asked = [one for one in published.asked if "/tracks/" in one.path]
+    assert len(asked) == 5, "each file once: what was read is kept"
+    result = cli("--root", published.url, "track", "put", tmp_path / "b.bw", "--genome", "g")
+    assert (result.code, result.err.count("\n")) == (8, 1)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_files_of_a_published_track_may_be_read_until_the_archive_is_closed(
+    published: FileServer, tmp_path: Path
+) -> None:
+    with seqarchive.connect(f"{published.url}/r1") as archive:
+        store = ArchivedTrackStore(archive)
+        ids = {one.track.name: one.id for one in store.list_all()}
+        assert list(pysam.TabixFile(str(store.file(ids["a"]))).contigs) == ["1"]
+        opened = store.get(ids["a"])
+        assert opened is not None
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert len(list(opened.track)) == len(_many(1))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("damage", ["another", "short", "long", "gone"])
+def test_another_file_than_that_of_the_release_is_no_track(
+    published: FileServer, cli: Cli, tmp_path: Path, damage: str
+) -> None:
+    def spoil(answer: Answer) -> None:
+        if not answer.path.endswith(".bed.gz"):
+            return
+        if damage == "gone":
+            answer.status, answer.body = 404, b""
+        elif damage == "another":
+            answer.body = answer.body[:-40] + b"x" + answer.body[-39:]
+        else:
+            answer.body = answer.body[:-1] if damage == "short" else answer.body + b"x"
+        answer.headers["Content-Length"] = str(len(answer.body))
+
+    published.fault = spoil
+    result = cli("--root", published.url, "track", "get", "a")
+    assert (result.code, result.out, result.err.count("\n")) == (9, "", 1), result
+    assert ".bed.gz" in result.err
+    published.fault = None
+    assert cli("--root", published.url, "track", "get", "a").code == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_store_of_sequences_has_no_tracks(store: ArchivedTrackStore, cli: Cli) -> None:
+    store.put(intervals(ONE))
+    assert cli("export-rgstore").code == 0
+    result = cli("--root", Path(store.archive.address).parent / "rgstore", "track", "list")
+    assert (result.code, result.out, result.err.count("\n")) == (3, "", 1), result
 
 
 def test_deleted_is_revertible_and_reclaimed_is_gone(

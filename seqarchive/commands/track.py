@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..errors import Conflict, NotFound
+from ..reader import ArchiveReader
 from ..tracks.archived import ArchivedTrackStore
 from ..tracks.catalogue import Client, content_id
 from ..tracks.cutting import within
@@ -45,6 +46,9 @@ def _store(
     settings: Settings, at: str | None = None, *, max_bytes: int = MAX_BYTES
 ) -> Iterator[ArchivedTrackStore]:
     with settings.open_one(at) as archive:
+        kind: object = archive  # which may be a store, whatever it is taken for
+        if not isinstance(kind, ArchiveReader):
+            raise NotFound(f"{archive.address} is a RefgetStore, and has no tracks")
         yield ArchivedTrackStore(archive, max_bytes=max_bytes)
 
 
