@@ -313,7 +313,8 @@ def _inputs(
                 wanted = ", ".join(names)
                 raise click.UsageError(f"--input {text}: {operation.id} has the inputs {wanted}")
             name, value = free[0], text
-        given[name] = value
+        if given.setdefault(name, value) != value:
+            raise click.UsageError(f"{name} is given twice: {given[name]!r} and {value!r}")
     kinds = {one.name: one.kind for one in operation.inputs}
     return {
         name: value if kinds[name] == GENOME else _id(store, value) for name, value in given.items()
