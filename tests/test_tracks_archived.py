@@ -283,6 +283,44 @@ def test_a_track_over_another_genome_is_refused(
     assert store.list_all() == []
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "where"),
+    [
+        ("beyond.bed", "1\t1\t2\nchrI\t5\t99999999\n", "line 2: 99,999,999 is beyond the 100,000"),
+        ("wrong.bed", "# x\nchr7\t1\t2\n", "line 2: there is no chromosome 'chr7'"),
+        ("wrong.bdg", "1\t1\t2\t5\nchr7\t1\t2\t5\n", "line 2: there is no chromosome 'chr7'"),
+        ("beyond.wig", "fixedStep chrom=mito start=1000\n1\n2\n", "line 3: 1,001 is beyond"),
+        ("wrong.gff3", "chr7\t.\tx\t1\t2\t.\t.\t.\tID=a\n", "line 1: there is no chromosome"),
+        (
+            "wrong.json",
+            '{"regions": [\n{"chrom": "chr7", "start": 1, "end": 2}]}',
+            "line 2: regions[0]: there is no chromosome 'chr7'",
+        ),
+    ],
+)
+def test_a_file_over_another_genome_is_refused_by_its_line(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path, file: str, text: str, where: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    result = cli("track", "put", tmp_path / file, "--genome", "g")
+    assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
+    assert f"{tmp_path / file}, {where}" in result.err
+    assert store.list_all() == []
+
+
+def test_chromosomes_of_files_have_other_names(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.bw"
+    with pyBigWig.open(str(path), "w") as file:
+        file.addHeader([("chrI", 100_000), ("2", 5_000)])
+        file.addEntries(["chrI"], [5], ends=[9], values=[2.0])
+    (tmp_path / "x.bed").write_text("mito\t1\t5\nchrI\t3\t4\n1\t2\t3\n")
+    for name, entries in (("x.bw", "1\t5\t9\t2\n"), ("x.bed", "1\t2\t3\n1\t3\t4\nMT\t1\t5\n")):
+        id = cli("track", "put", tmp_path / name, "--genome", "g").out.strip()
+        assert cli("track", "get", id).out == entries
+
+
 def test_a_track_needs_a_genome(root: Path) -> None:
     with seqarchive.connect(root) as archive, pytest.raises(BadInput, match="genome"):
         ArchivedTrackStore(archive).put(intervals(ONE))

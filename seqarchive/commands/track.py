@@ -13,6 +13,7 @@ import click
 from ..errors import Conflict, NotFound
 from ..reader import ArchiveReader
 from ..tracks.archived import ArchivedTrackStore
+from ..tracks.archived_reference import Chromosomes
 from ..tracks.catalogue import Client, content_id
 from ..tracks.cutting import within
 from ..tracks.formats import FORMATS, Written, by_extension, load_track, write_track
@@ -130,9 +131,9 @@ def put(
     if name is not None and len(files) > 1:
         raise click.UsageError("--name is that of one file")
     with _store(settings) as store:
-        store.reference(genome)
+        chroms = Chromosomes(store.reference(genome))
         for file in files:
-            track = load_track(file, format=as_format)
+            track = load_track(file, format=as_format, chroms=chroms)
             _say(settings, store, store.put(track, genome=genome, name=name))
 
 

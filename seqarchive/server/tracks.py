@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import BadInput, NotFound
-from ..tracks.archived_reference import ArchivedReference
+from ..tracks.archived_reference import ArchivedReference, Chromosomes
 from ..tracks.catalogue import Client
 from ..tracks.formats import FORMATS, load_track
 from ..tracks.lineage import Lineage
@@ -197,42 +197,6 @@ def _filename(request: Request) -> str:
     return request.query_params.get("name") or "track"
 
 
-class _Chromosomes(Mapping[str, int]):
-    """The chromosomes of a genome by all their names, so that a file is refused at the first line
-    that is over another genome. Listed are their own names, and those that were asked for."""
-
-    def __init__(self, reference: ArchivedReference) -> None:
-        self._reference = reference
-        self._found: dict[str, str | None] = {}
-
-    def _name(self, name: object) -> str | None:
-        if not isinstance(name, str):
-            return None
-        if name not in self._found:
-            try:
-                self._found[name] = self._reference.chromosome(name)
-            except BadInput:
-                self._found[name] = None
-        return self._found[name]
-
-    def __contains__(self, name: object) -> bool:
-        return self._name(name) is not None
-
-    def __getitem__(self, name: str) -> int:
-        found = self._name(name)
-        if found is None:
-            raise KeyError(name)
-        return self._reference.chrom_lengths[found]
-
-    def __iter__(self) -> Iterator[str]:
-        own = self._reference.chrom_lengths
-        yield from own
-        yield from (name for name, found in self._found.items() if found and name not in own)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
 def _store(stores: Stores, upload: Upload, *, is_json: bool) -> str:
     """Store the track in a file; its id.
 
@@ -248,7 +212,7 @@ def _store(stores: Stores, upload: Upload, *, is_json: bool) -> str:
         raise BadInput(f"format is one of {', '.join(sorted(FORMATS))}")
     reference = _genome(stores, (upload.fields, said))
     name = fields.get("name") or None
-    chroms = _Chromosomes(reference)
+    chroms = Chromosomes(reference)
     track = load_track(str(upload.path), name=name, format=chosen, chroms=chroms)
     return stores.tracks.put(track, genome=reference.digest, name=name)
 
