@@ -77,6 +77,24 @@ def check_alias(text: str) -> str:
     return text
 
 
+def check_label(text: str) -> str:
+    """What somebody calls a thing that is found by an id, if it can be shown as it is.
+
+    Raises:
+        BadName: It has control characters, or others that nobody sees.
+    """
+    if not text.isprintable():
+        raise BadName(f"the name {text[:100]!r} has control characters; say another one")
+    return text
+
+
+def visible(text: str) -> str:
+    """A text whose line ends and control characters are visible instead of effective."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def parse_alias(text: str) -> Alias:
     """``namespace:alias``, split at the first colon; the namespace in its canonical spelling.
 

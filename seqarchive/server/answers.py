@@ -22,6 +22,7 @@ from ..errors import (
     SeqArchiveError,
     SourceError,
 )
+from ..identifiers import visible
 from .asking import Refused
 from .limiting import Slots
 
@@ -126,13 +127,8 @@ def status_of(error: SeqArchiveError) -> int:
     for kind, status in _STATUSES:
         if isinstance(error, kind):
             return status
-    logger.error("%s: %s", type(error).__name__, printable(str(error)))
+    logger.error("%s: %s", type(error).__name__, visible(str(error)))
     return 502 if isinstance(error, SourceError) else 500
-
-
-def printable(text: str) -> str:
-    """Without what would begin a line of the log, or command a terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -19,7 +19,7 @@ from uuid import uuid4
 from .. import durable
 from ..batches import Batch
 from ..errors import BadInput, Conflict, Corrupt, Locked, NotFound, ReadOnly
-from ..identifiers import digest_bytes, digest_text
+from ..identifiers import check_label, digest_bytes, digest_text, visible
 from ..instances import Instance
 from ..namespaces import GENOMES
 from ..reader import ArchiveReader
@@ -298,15 +298,14 @@ class ArchivedTrackStore:
     ) -> StoredTrack:
         self._require_writable()
         type_of(track)
+        called = check_label(name or track.name)
         reference = self._reference_for(genome, provenance)
         matched = reference.matched(track, chroms)
         form = canonical(matched, reference.chrom_lengths, reference.digest)
         target = parsed_content_id(form.digest)
         assert target is not None
         known = None if provenance is None else self._catalogue.derived(provenance)
-        client = Client(
-            known or str(uuid4()), TRACK, name or track.name, datetime.now(timezone.utc), target
-        )
+        client = Client(known or str(uuid4()), TRACK, called, datetime.now(timezone.utc), target)
         kind = "track put" if provenance is None else "track compute"
         with self.changing(kind) as (writing, batch):
             report: dict[str, Any] = {"track": form.digest, "id": client.uuid, "name": client.name}
@@ -433,6 +432,8 @@ class ArchivedTrackStore:
         """
         known = operation_of(operation)
         provenance = self.provenance(known, inputs, params or {})
+        if name is not None:
+            check_label(name)
         return self.get_or_compute(
             provenance,
             lambda: self._run(known, provenance),
@@ -474,7 +475,7 @@ class ArchivedTrackStore:
 
     def _label(self, provenance: Provenance) -> str:
         nodes = (self.node(one) for one in provenance.input_ids)
-        return " and ".join(node.label for node in nodes)
+        return " and ".join(visible(node.label) for node in nodes)
 
     def _genome_of(self, client: Client) -> bytes:
         row = self._catalogue.row(client.target)

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from ..deflines import Naming
 from ..errors import BadInput, Conflict, NotFound
-from ..identifiers import Alias, Digest, check_alias, digest_bytes, digest_text
+from ..identifiers import Alias, Digest, check_alias, check_label, digest_bytes, digest_text
 from ..load_options import LoadOptions
 from ..loading import load
 from ..namespaces import GENOMES
@@ -70,13 +70,14 @@ class ArchivedGenomeStore:
         name: str | None = None,
     ) -> StoredGenome:
         aliases = tuple(Alias(GENOMES, check_alias(name)) for name in names)
+        called = check_label(name or genome.name)
         if isinstance(genome, ArchivedReference):
             digest: str = genome.digest
         else:
             digest = self._loaded(genome, aliases)
         now = datetime.now(timezone.utc)
         target = digest_bytes(digest)
-        client = Client(str(uuid4()), GENOME, name or genome.name, now, target)
+        client = Client(str(uuid4()), GENOME, called, now, target)
         with self._tracks.changing("genome put") as (writing, batch):
             add_client(batch, client)
             if provenance is not None:
