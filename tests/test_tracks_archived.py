@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pyBigWig
@@ -895,3 +896,106 @@ def test_lineage_goes_back_to_genomes(store: ArchivedTrackStore) -> None:
     nodes = store.lineage(from_genome.id).nodes
     assert [(node.kind, node.label) for node in nodes] == [("track", "slow"), ("genome", "g")]
     assert json.loads(json.dumps(store.lineage(from_genome.id).as_dict()))["arrows"]
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def test_descendants_are_shown_as_lineage_is(store: ArchivedTrackStore, cli: Cli) -> None:
+    a = store.put(_many(1), name="a")
+    b = store.compute("test.add", {"a": a, "b": a}, name="b").id
+    store.compute("test.add", {"a": a, "b": b}, name="c")
+    assert cli("track", "descendants", "a").out == store.descendants(a).text()
+    assert cli("track", "descendants", "b").out.splitlines()[1].startswith("  ")
+    assert cli("track", "descendants", "a", "--format", "svg").out == store.descendants(a).svg()
+    assert cli("track", "descendants", "a", "--format", "dot").out == store.descendants(a).dot()
+    assert json.loads(cli("--json", "track", "descendants", a).out)["id"] == a
+    assert cli("track", "lineage", "a", "--down").out == store.descendants(a).text()
+    store.compute("genome.gaps", {"genome": "g"}, name="gaps")
+    assert "track gaps" in cli("track", "descendants", "g").out
+    store.put(_many(2), name="g")
+    assert "track g\n" in cli("track", "descendants", "g").out, "a track before a genome"
+    assert cli("track", "descendants", "nosuch").code == 3
+
+
+def test_a_name_of_two_tracks_is_ambiguous(store: ArchivedTrackStore, cli: Cli) -> None:
+    ids = [store.put(_many(n), name="twice") for n in (1, 2)]
+    for command in ("get", "lineage", "descendants", "delete"):
+        result = cli("track", command, "twice")
+        assert (result.code, result.out, result.err.count("\n")) == (3, "", 1)
+        assert all(id in result.err for id in ids)
+
+
+def test_a_track_is_exported_to_standard_output(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.put(_many(1), name="a")
+    for options in ([], ["--format", "json"]):
+        assert cli("track", "export", "a", "-", *options) == cli("track", "get", "a", *options)
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.gff3", "a.bed.bz2", "a.xyz.gz"])
+def test_an_export_under_an_unknown_suffix_is_refused(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path, name: str
+) -> None:
+    store.put(_many(1), name="a")
+    result = cli("track", "export", "a", tmp_path / name)
+    assert (result.code, result.out) == (2, "")
+    assert ".bed, .bedgraph, " in result.err
+    assert not (tmp_path / name).exists()
+    assert cli("track", "export", "a", tmp_path / name, "--format", "bed").code == 0
+    for good in ("a", "a.bed", "a.BED.gz", "a.json"):
+        assert cli("track", "export", "a", tmp_path / good).code == 0
+
+
+def test_an_input_is_said_once(store: ArchivedTrackStore, cli: Cli) -> None:
+    compute = ["track", "compute", "genome.gaps", "--genome", "g"]
+    assert cli(*compute, "--input", "genome=other").code == 2
+    assert cli(*compute, "--input", "genome=g").code == 0
+
+
+EVIL = "a\tb\nc\033[31m\x9b1m"
+
+
+def test_names_with_control_characters_are_refused(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path
+) -> None:
+    bed = tmp_path / "x.bed"
+    bed.write_text("1\t2\t5\n")
+    for arguments in (
+        ["put", bed, "--genome", "g", "--name", EVIL],
+        ["compute", "genome.gaps", "--genome", "g", "--name", EVIL],
+    ):
+        result = cli("track", *arguments)
+        assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
+        assert result.err.rstrip("\n").isprintable()
+    for text in (EVIL, "a\0b", "a\u2028b", "\ud800"):
+        with pytest.raises(BadInput, match="control characters"):
+            store.put(intervals(ONE), name=text)
+        with pytest.raises(BadInput, match="control characters"):
+            store.put(intervals(ONE, name=text))
+        with pytest.raises(BadInput, match="control characters"):
+            ArchivedGenomeStore(store).put(store.reference("g"), name=text)
+    assert store.list_all() == []
+
+
+def test_names_of_another_day_are_shown_without_effect(
+    store: ArchivedTrackStore, cli: Cli
+) -> None:
+    """What an earlier version took is there still."""
+    a = store.put(_many(1), name="a")
+    with store.changing("test") as (writing, batch):
+        batch.connection.execute("UPDATE client_ids SET name = ?", (EVIL,))
+        writing.commit(batch, {})
+    b = store.compute("test.add", {"a": a, "b": a}).id
+    for command in (
+        ["list"], ["lineage", b], ["lineage", b, "--format", "svg"], ["descendants", a],
+        ["lineage", b, "--format", "dot"],
+    ):  # fmt: skip
+        out = cli("track", *command).out
+        assert "\\x1b[31m" in out
+        assert all(c.isprintable() or c in "\t\n" for c in out)
+    assert len(cli("track", "list").out.splitlines()) == 2
+    ElementTree.fromstring(store.lineage(b).svg())

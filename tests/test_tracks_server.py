@@ -469,6 +469,35 @@ def test_an_input_that_is_given_twice_is_one_or_refused(url: str) -> None:
         assert "toy" in message
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a\tb", "a\033[31m"])
+def test_names_with_control_characters_are_refused(url: str, name: str) -> None:
+    before = get(f"{url}/tracks")["pagination"]["total"]
+    body: dict[str, Any] = {"name": name, "genome": "toy", "regions": []}
+    assert "control characters" in refused(post(f"{url}/tracks", body), 400)
+    genomes = get(f"{url}/genomes")["pagination"]["total"]
+    body = {"name": name, "sequences": {"chrom": "ACGTTGCA"}}
+    assert "control characters" in refused(post(f"{url}/genomes", body), 400)
+    body = {"genome": "toy", "name": name, "window": 123}
+    assert "control characters" in refused(post(f"{url}/methods/genome.gc", body), 400)
+    assert get(f"{url}/tracks")["pagination"]["total"] == before
+    assert get(f"{url}/genomes")["pagination"]["total"] == genomes
+
+
+def test_a_format_that_a_track_has_not_is_refused_with_those_it_has(
+    url: str, signal: dict[str, Any], peaks: dict[str, Any]
+) -> None:
+    def asked(track: dict[str, Any], query: str) -> str:
+        return refused(requests.get(f"{url}/tracks/{track['id']}/data?{query}", timeout=30), 400)
+
+    for query in ("format=bed", "format=bed.gz", "region=I:0-9&format=tsv"):
+        assert "one of bedgraph, bigwig, json, wig" in asked(signal, query)
+    assert "one of bed, bedgraph, bigwig, json, wig" in asked(peaks, "format=tsv")
+    for form in ("bedgraph", "bigwig", "json", "wig"):
+        assert requests.get(
+            f"{url}/tracks/{signal['id']}/data?region=I:0-99&format={form}", timeout=30
+        ).ok
+
+
 def test_a_form_without_a_file_is_refused(url: str) -> None:
     for what in ("tracks", "genomes"):
         form = {"genome": (None, "toy"), "name": (None, "x")}
