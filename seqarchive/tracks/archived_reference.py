@@ -41,8 +41,11 @@ class ArchivedReference:
 
     @property
     def name(self) -> str:
-        """What it is called; its digest if it has no name."""
-        return self._genome.name
+        """What it is called as a genome, else as a collection; its digest if it has no name."""
+        if self.names:
+            return self.names[0]
+        aliases = self._collection.aliases()
+        return str(aliases[0]) if aliases else self.digest
 
     @property
     def names(self) -> tuple[str, ...]:
