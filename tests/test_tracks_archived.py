@@ -25,13 +25,14 @@ from helpers import wait_until, write_fasta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
-from servers import Answer, FileServer, serving
+from servers import Answer, FileServer, running, serving
 from track_children import HOW, slow_track
 
 import seqarchive
 from seqarchive.errors import BadInput, Conflict, Corrupt, NotFound, ReadOnly
 from seqarchive.instances import Instance
 from seqarchive.reclaiming import reclaim
+from seqarchive.server import create_app
 from seqarchive.sources.base import persistently
 from seqarchive.tracks import (
     ArchivedGenomeStore,
@@ -747,6 +748,19 @@ def test_a_store_of_sequences_has_no_tracks(store: ArchivedTrackStore, cli: Cli)
     assert cli("export-rgstore").code == 0
     result = cli("--root", Path(store.archive.address).parent / "rgstore", "track", "list")
     assert (result.code, result.out, result.err.count("\n")) == (3, "", 1), result
+
+
+def test_a_release_of_a_server_has_its_tracks(
+    store: ArchivedTrackStore, root: Path, cli: Cli
+) -> None:
+    store.put(_many(1), name="a")
+    assert cli("snapshot", "r1").code == 0
+    with running(create_app(store.archive, root=root)) as url:
+        for where in (["--root", url, "--instance", "r1"], ["--root", f"{url}/releases/r1"]):
+            assert cli(*where, "track", "get", "a") == cli("track", "get", "a")
+        result = cli("--root", url, "track", "list")
+    assert (result.code, result.out, result.err.count("\n")) == (3, "", 1), result
+    assert "--instance" in result.err
 
 
 def test_deleted_is_revertible_and_reclaimed_is_gone(

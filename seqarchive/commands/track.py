@@ -50,9 +50,12 @@ def _store(
     settings: Settings, at: str | None = None, *, max_bytes: int = MAX_BYTES
 ) -> Iterator[ArchivedTrackStore]:
     with settings.open_one(at) as archive:
-        kind: object = archive  # which may be a store, whatever it is taken for
+        kind: object = archive  # which may be a store or a server, whatever it is taken for
         if not isinstance(kind, ArchiveReader):
-            raise NotFound(f"{archive.address} is a RefgetStore, and has no tracks")
+            raise NotFound(
+                f"{archive.address} has sequences and no tracks: these are in archives and their "
+                "releases (of a server: --instance NAME)"
+            )
         yield ArchivedTrackStore(archive, max_bytes=max_bytes)
 
 
