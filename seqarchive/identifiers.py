@@ -10,6 +10,7 @@ import base64
 import binascii
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, NewType
 
@@ -22,6 +23,9 @@ Digest = NewType("Digest", str)
 _URLSAFE = bytes.maketrans(b"+/", b"-_")
 _DIGEST = re.compile(r"[A-Za-z0-9_-]{32}\Z")
 _MAX_ALIAS = 1024
+
+#: Categories of Unicode that no name has: controls, halves of characters, ends of lines.
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")
 
 
 def digest_of(residues: bytes) -> Digest:
@@ -75,6 +79,24 @@ def check_alias(text: str) -> str:
     if not text.isprintable() or text.split() != [text]:
         raise BadName(f"the alias {text!r} has white space or control characters")
     return text
+
+
+def check_label(text: str) -> str:
+    """What somebody calls a thing that is found by an id; other than an alias, it may have spaces.
+
+    Raises:
+        BadName: It has control characters, line ends, or what is no character.
+    """
+    if any(unicodedata.category(c) in _CONTROLS for c in text):
+        raise BadName(f"the name {text[:100]!r} has control characters; say another one")
+    return text
+
+
+def visible(text: str) -> str:
+    """A text whose line ends and control characters are visible instead of effective."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def parse_alias(text: str) -> Alias:

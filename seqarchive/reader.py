@@ -119,6 +119,10 @@ class ArchiveReader(Opened):
         """Where it is read from."""
         return str(self._instance.directory)
 
+    def track_file(self, path: str) -> Path:
+        """Where a file of a track is, by its path in the directory of tracks."""
+        return self.instance.tracks / path
+
     @classmethod
     def of(cls, instance: Instance, at: int | str | None = None) -> Self:
         """An instance, open for reading."""

@@ -10,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pyBigWig
@@ -23,12 +25,15 @@ from helpers import wait_until, write_fasta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from servers import Answer, FileServer, running, serving
 from track_children import HOW, slow_track
 
 import seqarchive
 from seqarchive.errors import BadInput, Conflict, Corrupt, NotFound, ReadOnly
 from seqarchive.instances import Instance
 from seqarchive.reclaiming import reclaim
+from seqarchive.server import create_app
+from seqarchive.sources.base import persistently
 from seqarchive.tracks import (
     ArchivedGenomeStore,
     ArchivedTrackStore,
@@ -278,6 +283,44 @@ def test_a_track_over_another_genome_is_refused(
     with pytest.raises(BadInput, match="another genome"):
         store.put(TableTrack(TrackLabel("t"), {"a": 1}), chroms={"1": 99})
     assert store.list_all() == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "where"),
+    [
+        ("beyond.bed", "1\t1\t2\nchrI\t5\t99999999\n", "line 2: 99,999,999 is beyond the 100,000"),
+        ("wrong.bed", "# x\nchr7\t1\t2\n", "line 2: there is no chromosome 'chr7'"),
+        ("wrong.bdg", "1\t1\t2\t5\nchr7\t1\t2\t5\n", "line 2: there is no chromosome 'chr7'"),
+        ("beyond.wig", "fixedStep chrom=mito start=1000\n1\n2\n", "line 3: 1,001 is beyond"),
+        ("wrong.gff3", "chr7\t.\tx\t1\t2\t.\t.\t.\tID=a\n", "line 1: there is no chromosome"),
+        (
+            "wrong.json",
+            '{"regions": [\n{"chrom": "chr7", "start": 1, "end": 2}]}',
+            "line 2: regions[0]: there is no chromosome 'chr7'",
+        ),
+    ],
+)
+def test_a_file_over_another_genome_is_refused_by_its_line(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path, file: str, text: str, where: str
+) -> None:
+    (tmp_path / file).write_text(text)
+    result = cli("track", "put", tmp_path / file, "--genome", "g")
+    assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
+    assert f"{tmp_path / file}, {where}" in result.err
+    assert store.list_all() == []
+
+
+def test_chromosomes_of_files_have_other_names(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.bw"
+    with pyBigWig.open(str(path), "w") as file:
+        file.addHeader([("chrI", 100_000), ("2", 5_000)])
+        file.addEntries(["chrI"], [5], ends=[9], values=[2.0])
+    (tmp_path / "x.bed").write_text("mito\t1\t5\nchrI\t3\t4\n1\t2\t3\n")
+    for name, entries in (("x.bw", "1\t5\t9\t2\n"), ("x.bed", "1\t2\t3\n1\t3\t4\nMT\t1\t5\n")):
+        id = cli("track", "put", tmp_path / name, "--genome", "g").out.strip()
+        assert cli("track", "get", id).out == entries
 
 
 def test_a_track_needs_a_genome(root: Path) -> None:
@@ -625,6 +668,101 @@ def test_a_release_has_the_tracks_of_its_moment(
         assert len(ArchivedTrackStore(pulled).list_all()) == 2
 
 
+@pytest.fixture
+def published(
+    store: ArchivedTrackStore, root: Path, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FileServer]:
+    """A release with tracks of all types, on a server of files; nothing of it was read yet."""
+    a = store.put(_many(1), name="a")
+    b = store.put(SignalTrack.of("b", LENGTHS, {"2": Steps.of([0, 10], [5, 12], [1.5, -2])}))
+    store.put(TableTrack(TrackLabel("c"), {"x": 1.0, "y": 2.5}), genome="g")
+    store.compute("overlap.summarize", {"values": b, "features": a}, name="d")
+    assert cli("snapshot", "r1").code == 0
+    monkeypatch.setenv("SEQARCHIVE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(persistently, "__defaults__", ((0.0, 0.0), time.sleep))
+    with serving(root) as server:
+        yield server
+
+
+def test_a_published_release_has_its_tracks(
+    published: FileServer, cli: Cli, tmp_path: Path
+) -> None:
+    for command in (
+        ["list"], ["list", "--genome", "g"], ["get", "a"], ["get", "a", "1:0-5000"], ["get", "b"],
+        ["get", "c"], ["get", "d"], ["lineage", "d"], ["lineage", "a", "--down"],
+    ):  # fmt: skip
+        there = cli("--root", f"{published.url}/r1", "track", *command)
+        assert there.code == 0, there
+        assert there == cli("--instance", "r1", "track", *command)
+    assert cli("--root", published.url, "track", "export", "b", tmp_path / "b.bw").code == 0
+    with pyBigWig.open(str(tmp_path / "b.bw")) as file:
+        assert file.intervals("2") == ((0, 5, 1.5), (10, 12, -2.0))
+    asked = [one for one in published.asked if "/tracks/" in one.path]
+    assert len(asked) == 5, "each file once: what was read is kept"
+    result = cli("--root", published.url, "track", "put", tmp_path / "b.bw", "--genome", "g")
+    assert (result.code, result.err.count("\n")) == (8, 1)
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_files_of_a_published_track_may_be_read_until_the_archive_is_closed(
+    published: FileServer, tmp_path: Path
+) -> None:
+    with seqarchive.connect(f"{published.url}/r1") as archive:
+        store = ArchivedTrackStore(archive)
+        ids = {one.track.name: one.id for one in store.list_all()}
+        assert list(pysam.TabixFile(str(store.file(ids["a"]))).contigs) == ["1"]
+        opened = store.get(ids["a"])
+        assert opened is not None
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert len(list(opened.track)) == len(_many(1))  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("damage", ["another", "short", "long", "gone"])
+def test_another_file_than_that_of_the_release_is_no_track(
+    published: FileServer, cli: Cli, tmp_path: Path, damage: str
+) -> None:
+    def spoil(answer: Answer) -> None:
+        if not answer.path.endswith(".bed.gz"):
+            return
+        if damage == "gone":
+            answer.status, answer.body = 404, b""
+        elif damage == "another":
+            answer.body = answer.body[:-40] + b"x" + answer.body[-39:]
+        else:
+            answer.body = answer.body[:-1] if damage == "short" else answer.body + b"x"
+        answer.headers["Content-Length"] = str(len(answer.body))
+
+    published.fault = spoil
+    result = cli("--root", published.url, "track", "get", "a")
+    assert (result.code, result.out, result.err.count("\n")) == (9, "", 1), result
+    assert ".bed.gz" in result.err
+    published.fault = None
+    assert cli("--root", published.url, "track", "get", "a").code == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_a_store_of_sequences_has_no_tracks(store: ArchivedTrackStore, cli: Cli) -> None:
+    store.put(intervals(ONE))
+    assert cli("export-rgstore").code == 0
+    result = cli("--root", Path(store.archive.address).parent / "rgstore", "track", "list")
+    assert (result.code, result.out, result.err.count("\n")) == (3, "", 1), result
+
+
+def test_a_release_of_a_server_has_its_tracks(
+    store: ArchivedTrackStore, root: Path, cli: Cli
+) -> None:
+    store.put(_many(1), name="a")
+    assert cli("snapshot", "r1").code == 0
+    with running(create_app(store.archive, root=root)) as url:
+        for where in (["--root", url, "--instance", "r1"], ["--root", f"{url}/releases/r1"]):
+            assert cli(*where, "track", "get", "a") == cli("track", "get", "a")
+        result = cli("--root", url, "track", "list")
+    assert (result.code, result.out, result.err.count("\n")) == (3, "", 1), result
+    assert "--instance" in result.err
+
+
 def test_deleted_is_revertible_and_reclaimed_is_gone(
     store: ArchivedTrackStore, root: Path, cli: Cli
 ) -> None:
@@ -772,3 +910,106 @@ def test_lineage_goes_back_to_genomes(store: ArchivedTrackStore) -> None:
     nodes = store.lineage(from_genome.id).nodes
     assert [(node.kind, node.label) for node in nodes] == [("track", "slow"), ("genome", "g")]
     assert json.loads(json.dumps(store.lineage(from_genome.id).as_dict()))["arrows"]
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def test_descendants_are_shown_as_lineage_is(store: ArchivedTrackStore, cli: Cli) -> None:
+    a = store.put(_many(1), name="a")
+    b = store.compute("test.add", {"a": a, "b": a}, name="b").id
+    store.compute("test.add", {"a": a, "b": b}, name="c")
+    assert cli("track", "descendants", "a").out == store.descendants(a).text()
+    assert cli("track", "descendants", "b").out.splitlines()[1].startswith("  ")
+    assert cli("track", "descendants", "a", "--format", "svg").out == store.descendants(a).svg()
+    assert cli("track", "descendants", "a", "--format", "dot").out == store.descendants(a).dot()
+    assert json.loads(cli("--json", "track", "descendants", a).out)["id"] == a
+    assert cli("track", "lineage", "a", "--down").out == store.descendants(a).text()
+    store.compute("genome.gaps", {"genome": "g"}, name="gaps")
+    assert "track gaps" in cli("track", "descendants", "g").out
+    store.put(_many(2), name="g")
+    assert "track g\n" in cli("track", "descendants", "g").out, "a track before a genome"
+    assert cli("track", "descendants", "nosuch").code == 3
+
+
+def test_a_name_of_two_tracks_is_ambiguous(store: ArchivedTrackStore, cli: Cli) -> None:
+    ids = [store.put(_many(n), name="twice") for n in (1, 2)]
+    for command in ("get", "lineage", "descendants", "delete"):
+        result = cli("track", command, "twice")
+        assert (result.code, result.out, result.err.count("\n")) == (3, "", 1)
+        assert all(id in result.err for id in ids)
+
+
+def test_a_track_is_exported_to_standard_output(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store.put(_many(1), name="a")
+    for options in ([], ["--format", "json"]):
+        assert cli("track", "export", "a", "-", *options) == cli("track", "get", "a", *options)
+    assert not (tmp_path / "-").exists()
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.gff3", "a.bed.bz2", "a.xyz.gz"])
+def test_an_export_under_an_unknown_suffix_is_refused(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path, name: str
+) -> None:
+    store.put(_many(1), name="a")
+    result = cli("track", "export", "a", tmp_path / name)
+    assert (result.code, result.out) == (2, "")
+    assert ".bed, .bedgraph, " in result.err
+    assert not (tmp_path / name).exists()
+    assert cli("track", "export", "a", tmp_path / name, "--format", "bed").code == 0
+    for good in ("a", "a.bed", "a.BED.gz", "a.json"):
+        assert cli("track", "export", "a", tmp_path / good).code == 0
+
+
+def test_an_input_is_said_once(store: ArchivedTrackStore, cli: Cli) -> None:
+    compute = ["track", "compute", "genome.gaps", "--genome", "g"]
+    assert cli(*compute, "--input", "genome=other").code == 2
+    assert cli(*compute, "--input", "genome=g").code == 0
+
+
+EVIL = "a\tb\nc\033[31m\x9b1m"
+
+
+def test_names_with_control_characters_are_refused(
+    store: ArchivedTrackStore, cli: Cli, tmp_path: Path
+) -> None:
+    bed = tmp_path / "x.bed"
+    bed.write_text("1\t2\t5\n")
+    for arguments in (
+        ["put", bed, "--genome", "g", "--name", EVIL],
+        ["compute", "genome.gaps", "--genome", "g", "--name", EVIL],
+    ):
+        result = cli("track", *arguments)
+        assert (result.code, result.out, result.err.count("\n")) == (5, "", 1)
+        assert result.err.rstrip("\n").isprintable()
+    for text in (EVIL, "a\0b", "a\u2028b", "\ud800"):
+        with pytest.raises(BadInput, match="control characters"):
+            store.put(intervals(ONE), name=text)
+        with pytest.raises(BadInput, match="control characters"):
+            store.put(intervals(ONE, name=text))
+        with pytest.raises(BadInput, match="control characters"):
+            ArchivedGenomeStore(store).put(store.reference("g"), name=text)
+    assert store.list_all() == []
+
+
+def test_names_of_another_day_are_shown_without_effect(
+    store: ArchivedTrackStore, cli: Cli
+) -> None:
+    """What an earlier version took is there still."""
+    a = store.put(_many(1), name="a")
+    with store.changing("test") as (writing, batch):
+        batch.connection.execute("UPDATE client_ids SET name = ?", (EVIL,))
+        writing.commit(batch, {})
+    b = store.compute("test.add", {"a": a, "b": a}).id
+    for command in (
+        ["list"], ["lineage", b], ["lineage", b, "--format", "svg"], ["descendants", a],
+        ["lineage", b, "--format", "dot"],
+    ):  # fmt: skip
+        out = cli("track", *command).out
+        assert "\\x1b[31m" in out
+        assert all(c.isprintable() or c in "\t\n" for c in out)
+    assert len(cli("track", "list").out.splitlines()) == 2
+    ElementTree.fromstring(store.lineage(b).svg())

@@ -732,6 +732,36 @@ def test_an_extension_decides_between_formats_that_look_alike() -> None:
         read_track(b"nonsense\n", file="x.bed")
 
 
+@pytest.mark.parametrize(
+    ("file", "data", "message"),
+    [
+        ("short.bed", b"NC_001133.9\t0\n", r"short\.bed, line 1: a BED line has 3"),
+        ("x.BED.gz", gzip.compress(b"#x\nc\t0\n"), r"x\.BED\.gz, line 2: a BED line has 3"),
+        ("x.bdg", b"c\t0\n", r"x\.bdg, line 1: "),
+        ("x.wig", b"c\t0\n", r"x\.wig, line 1: "),
+        ("x.gff3", b"c\t0\n", r"x\.gff3, line 1: "),
+        ("x.tsv", b"c\t1\t2\n", r"x\.tsv, line 1: a line is a key, a tab and a number"),
+        ("x.tsv", b"c\t1\t2\t0.5\n", r"x\.tsv, line 1: a line is a key, a tab and a number"),
+        ("x.bw", b"c\t1\t2\n", r"x\.bw: this bigWig is damaged: it does not begin"),
+        ("x.bed", SAMPLES["wig"], r"x\.bed: its name says bed, and .* wig, .* signal"),
+        ("x.bed", SAMPLES["bigwig"], r"x\.bed: its name says bed, and .* bigwig, .* signal"),
+        ("x.bed", b'{"values": {"a": 1}}', r"x\.bed: its name says bed, and .* json, .* table"),
+    ],
+)
+def test_a_name_that_says_the_format_is_never_that_of_another_kind(
+    file: str, data: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / file
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match=message):
+        read_track(data, file=file)
+    with pytest.raises(BadInput, match=message):
+        load_track(path)
+    seen = sniffed(gzip.decompress(data) if file.endswith(".gz") else data)
+    if seen != "bed":
+        load_track(path, format=seen)
+
+
 def test_what_is_in_no_format_is_refused_with_a_list() -> None:
     for data in (b"", b"what is this?\n", b">seq\nACGT\n", b"\x00\x01\x02", b"\xff\xfe\n\x00" * 99):
         with pytest.raises(BadInput, match="bed, narrowpeak, gff3, gtf, wig, bedgraph, bigwig"):

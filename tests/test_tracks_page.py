@@ -150,6 +150,38 @@ def test_tracks_are_found_from_everywhere(
     assert "nosuch" in page.get_by_role("alert").inner_text()
 
 
+def test_a_genome_is_called_by_its_names(
+    opened: Opener, tmp_path: Path  # noqa: F811
+) -> None:
+    root = tmp_path / "root"
+    initialise(Instance(root))
+    file = write_fasta(tmp_path / "toy.fa", _TOY)
+    with seqarchive.connect(root) as archive:
+        digest = archive.load(file, "toy", threads=0).files[0]["collection"]
+        with running(create_app(archive, root=root)) as address:
+            answer = requests.post(
+                f"{address}/api/tracks", timeout=20,
+                json={"genome": digest, "name": "t", "regions": _GENES[:3]},
+            )  # fmt: skip
+            assert answer.json()["genome"] == digest
+            for name in ("lab:zed", "lab:alpha"):
+                assert seqarchive.commands.run(
+                    ["-q", "--root", str(root), "collection", "name", digest, name]
+                ) == 0  # fmt: skip
+            base = f"{address}/"
+            page = opened(f"#/track/{answer.json()['id']}", base=base)
+            expect(page.locator(".facts").first).to_contain_text("lab:alpha")
+            assert digest not in page.locator(".facts").first.inner_text()
+            assert rows(opened("#/tracks", base=base), "Tracks")[0][2] == "lab:alpha"
+            for asked, title in (
+                ("lab:zed", "lab:zed"), ("LAB:zed", "lab:zed"), ("zed", "lab:zed"),
+                ("lab:alpha", "lab:alpha"), (digest, "lab:alpha"),
+            ):  # fmt: skip
+                page = opened(f"#/collection/{asked}", base=base)
+                expect(page.locator("h1")).to_have_text(title)
+                assert f"--collection {title}" in page.locator(".commands").inner_text()
+
+
 def test_few_intervals_are_drawn_one_by_one(
     opened: Opener, url: str, ids: dict[str, str]  # noqa: F811
 ) -> None:

@@ -395,7 +395,7 @@ def test_chromosomes_have_other_names(url: str) -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "message"),
     [
-        (b"I\t1\t5\n", {}, "genome"), (b"{}", {"Content-Type": "application/json"}, "genome"),
+        (b'{"genome": "toy"}', {}, "regions"), (b'{"genome": "toy"', {}, "JSON"),
         (b"[1]", {"Content-Type": "application/json"}, "object"),
         (b"{", {"Content-Type": "application/json"}, "JSON"),
         (b'{"genome": "toy"}', {"Content-Type": "application/json"}, "regions"),
@@ -413,6 +413,89 @@ def test_bodies_that_are_no_track_are_refused(
 ) -> None:
     answer = requests.post(f"{url}/tracks", data=body, headers=headers, timeout=30)
     assert message in refused(answer, 400)
+
+
+def test_a_track_is_over_the_only_genome_unless_it_is_said(tmp_path: Path) -> None:
+    root = made(tmp_path)
+    document = {"name": "t", "regions": [{"chrom": "I", "start": 1, "end": 5}]}
+    with seqarchive.connect(root) as archive, running(create_app(archive, root=root)) as address:
+        url = f"{address}/api/tracks"
+        sent = [
+            post(url, document),
+            requests.post(url, data=json.dumps(document), timeout=20),
+            requests.post(url, data=b"I\t1\t5\n", timeout=20),
+            requests.post(url, files={"file": ("t.bed", b"I\t1\t5\n")}, timeout=20),
+        ]
+        assert [one.status_code for one in sent] == [201] * 4, [one.text for one in sent]
+        assert {one.json()["genome"] for one in sent} == {"toy"}
+        assert post(f"{address}/api/genomes", {"name": "b", "sequences": {"I": "ACGT" * 9},
+                    "names": ["bee"]}).status_code == 201  # fmt: skip
+        for answer in (post(url, document), requests.post(url, data=b"I\t1\t5\n", timeout=20)):
+            message = refused(answer, 400)
+            assert "toy" in message
+            assert "bee" in message
+            assert "?genome=" in message
+        for content_type in (None, "text/plain", "application/x-www-form-urlencoded"):
+            answer = requests.post(
+                url, data=json.dumps({**document, "genome": "bee"}), timeout=20,
+                headers={} if content_type is None else {"Content-Type": content_type},
+            )  # fmt: skip
+            assert answer.status_code == 201, answer.text
+            assert (answer.json()["genome"], answer.json()["name"]) == ("bee", "t")
+        both = post(url, {**document, "genome": "bee"}, genome="toy")
+        assert "bee" in refused(both, 400)
+        digest = sent[0].json()["genome_id"]
+        assert post(url, {**document, "genome": "toy"}, genome=digest).status_code == 201
+
+
+def test_where_no_genome_is_a_track_needs_one(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    initialise(Instance(root))
+    with seqarchive.connect(root) as archive, running(create_app(archive, root=root)) as address:
+        message = refused(post(f"{address}/api/tracks", {"name": "t", "regions": []}), 400)
+        assert "/api/genomes" in message
+
+
+def test_an_input_that_is_given_twice_is_one_or_refused(url: str) -> None:
+    method = f"{url}/methods/genome.gc"
+    assert post(method, {"genome": "toy", "genome_id": "toy", "window": 700}).status_code == 200
+    for body in (
+        {"genome": "toy", "inputs": {"genome": "lab:toy"}},
+        {"genome": "toy", "genome_id": "lab:toy"},
+        {"inputs": {"genome": "toy", "genome_id": "other"}},
+    ):
+        message = refused(post(method, {**body, "window": 700}), 400)
+        assert "twice" in message
+        assert "toy" in message
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\tb", "a\033[31m"])
+def test_names_with_control_characters_are_refused(url: str, name: str) -> None:
+    before = get(f"{url}/tracks")["pagination"]["total"]
+    body: dict[str, Any] = {"name": name, "genome": "toy", "regions": []}
+    assert "control characters" in refused(post(f"{url}/tracks", body), 400)
+    genomes = get(f"{url}/genomes")["pagination"]["total"]
+    body = {"name": name, "sequences": {"chrom": "ACGTTGCA"}}
+    assert "control characters" in refused(post(f"{url}/genomes", body), 400)
+    body = {"genome": "toy", "name": name, "window": 123}
+    assert "control characters" in refused(post(f"{url}/methods/genome.gc", body), 400)
+    assert get(f"{url}/tracks")["pagination"]["total"] == before
+    assert get(f"{url}/genomes")["pagination"]["total"] == genomes
+
+
+def test_a_format_that_a_track_has_not_is_refused_with_those_it_has(
+    url: str, signal: dict[str, Any], peaks: dict[str, Any]
+) -> None:
+    def asked(track: dict[str, Any], query: str) -> str:
+        return refused(requests.get(f"{url}/tracks/{track['id']}/data?{query}", timeout=30), 400)
+
+    for query in ("format=bed", "format=bed.gz", "region=I:0-9&format=tsv"):
+        assert "one of bedgraph, bigwig, json, wig" in asked(signal, query)
+    assert "one of bed, bedgraph, bigwig, json, wig" in asked(peaks, "format=tsv")
+    for form in ("bedgraph", "bigwig", "json", "wig"):
+        assert requests.get(
+            f"{url}/tracks/{signal['id']}/data?region=I:0-99&format={form}", timeout=30
+        ).ok
 
 
 def test_a_form_without_a_file_is_refused(url: str) -> None:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 
 from ..errors import BadInput, Corrupt, NotFound, ReadOnly, SeqArchiveError
+from ..identifiers import visible
 from ..instances import MASTER, Instance
 from ..reader import ArchiveReader
 from ..roots import all_addresses, open_readers
@@ -339,7 +340,7 @@ def print_line(text: str) -> None:
 def warn(settings: Settings, message: str) -> None:
     """A line on standard error."""
     if not settings.quiet:
-        click.echo(f"seqarchive: {_one_line(message)}", err=True)
+        click.echo(f"seqarchive: {visible(message)}", err=True)
 
 
 #: Conflicts and what was left out are printed up to so many of each; ``--json`` has all.
@@ -472,7 +473,7 @@ def run(arguments: list[str] | None = None) -> int:
         if settings.verbose:
             traceback.print_exc()
         message, code = _explained(error)
-        click.echo(f"seqarchive: {_one_line(message)}", err=True)
+        click.echo(f"seqarchive: {visible(message)}", err=True)
         try:
             sys.stdout.flush()
         except (OSError, AttributeError):  # it was this that failed, or there is none
@@ -492,18 +493,13 @@ class _Warnings(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if not self._settings.quiet or record.levelno >= logging.ERROR:
             with suppress(OSError):  # nobody reads them
-                click.echo(f"seqarchive: {_one_line(record.getMessage())}", err=True)
+                click.echo(f"seqarchive: {visible(record.getMessage())}", err=True)
 
 
 def _discard_output() -> None:
     """Have nothing flushed at exit into what takes no more."""
     with suppress(OSError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _one_line(message: str) -> str:
-    """A message whose line ends and control characters are visible instead of effective."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
 
 
 _ADVICE = {

@@ -10,11 +10,16 @@ from typing import Any
 
 import click
 
-from ..errors import Conflict, NotFound
+from ..errors import Ambiguous, NotFound
+from ..identifiers import visible
+from ..inputs import STDIN
+from ..reader import ArchiveReader
 from ..tracks.archived import ArchivedTrackStore
+from ..tracks.archived_reference import Chromosomes
 from ..tracks.catalogue import Client, content_id
 from ..tracks.cutting import within
 from ..tracks.formats import FORMATS, Written, by_extension, load_track, write_track
+from ..tracks.lineage import Lineage
 from ..tracks.operations import GENOME, OPERATIONS, Operation, operation_of
 from ..tracks.quota import MAX_BYTES
 from ..tracks.stores import StoredTrack
@@ -45,6 +50,12 @@ def _store(
     settings: Settings, at: str | None = None, *, max_bytes: int = MAX_BYTES
 ) -> Iterator[ArchivedTrackStore]:
     with settings.open_one(at) as archive:
+        kind: object = archive  # which may be a store or a server, whatever it is taken for
+        if not isinstance(kind, ArchiveReader):
+            raise NotFound(
+                f"{archive.address} has sequences and no tracks: these are in archives and their "
+                "releases (of a server: --instance NAME)"
+            )
         yield ArchivedTrackStore(archive, max_bytes=max_bytes)
 
 
@@ -52,7 +63,7 @@ def _found(store: ArchivedTrackStore, track_id: str) -> StoredTrack:
     """A track by its id, its name, or the digest of its content.
 
     Raises:
-        NotFound: There is none. Conflict: Several have this name.
+        NotFound: There is none. Ambiguous: Several have this name.
     """
     stored = store.get(_id(store, track_id))
     if stored is None:
@@ -67,8 +78,9 @@ def _id(store: ArchivedTrackStore, text: str) -> str:
         return text
     named = [client for client in store.clients() if client.name == text]
     if len(named) > 1:
-        ids = ", ".join(client.uuid for client in named[:3])
-        raise Conflict(f"{len(named)} tracks are called {text!r}: say which by id ({ids} ...)")
+        ids = [client.uuid for client in named]
+        some = ", ".join(ids[:3]) + (" ..." if len(ids) > 3 else "")
+        raise Ambiguous(f"{len(ids)} tracks are called {text!r}: say which by id ({some})", ids)
     if not named:
         raise NotFound(f"there is no track {text!r}; `track list` says what there is")
     return named[0].uuid
@@ -126,9 +138,9 @@ def put(
     if name is not None and len(files) > 1:
         raise click.UsageError("--name is that of one file")
     with _store(settings) as store:
-        store.reference(genome)
+        chroms = Chromosomes(store.reference(genome))
         for file in files:
-            track = load_track(file, format=as_format)
+            track = load_track(file, format=as_format, chroms=chroms)
             _say(settings, store, store.put(track, genome=genome, name=name))
 
 
@@ -152,11 +164,7 @@ def get(
             reference = store.reference(store.genome_of(store.client(stored.id)))
             found = within(found, [reference.locate(region) for region in regions])
         chosen = "json" if settings.json else as_format or _USUAL[stored.track_type]
-        if FORMATS[chosen].is_binary and sys.stdout.isatty():
-            raise click.UsageError(f"{chosen} is for a file: `track export --format {chosen}`")
-        _warn_of_losses(
-            settings, write_track(found, sys.stdout.buffer, chosen, lengths=stored.chroms), chosen
-        )
+        _print(settings, stored, found, chosen)
 
 
 _USUAL = {"interval": "bed", "signal": "bedgraph", "table": "tsv"}
@@ -169,23 +177,57 @@ def _warn_of_losses(settings: Settings, written: Written, chosen: str) -> None:
 
 @command("export", "seqarchive track export peaks peaks.bed", command_)
 @click.argument("track")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option("--format", "as_format", type=click.Choice(_WRITTEN), help="[by the file's name]")
 @at_option
 def export(
     settings: Settings, track: str, file: Path, as_format: str | None, at: str | None
 ) -> None:
-    """Write a track to a file: BED, bigWig, bedGraph, wig, JSON or a table."""
+    """Write a track to a file, or to standard output as `-`: BED, bigWig, bedGraph, wig, JSON or
+    a table.
+
+    A file whose name ends with .gz is compressed (BGZF).
+    """
+    asked = as_format or _by_name(file.name)
     with _store(settings, at) as store:
         stored = _found(store, track)
-        chosen = as_format or by_extension(file.name) or _USUAL[stored.track_type]
+        chosen = asked or _USUAL[stored.track_type]
         found: Any = stored.track
+        if str(file) == STDIN:
+            _print(settings, stored, found, chosen)
+            return
         written = write_track(found, file, chosen, lengths=stored.chroms)
     _warn_of_losses(settings, written, chosen)
     if settings.json:
         print_json({"file": str(file), "bytes": file.stat().st_size, "format": chosen})
     else:
         print_line(f"{file}: {megabytes(file.stat().st_size)}, {chosen}")
+
+
+def _by_name(name: str) -> str | None:
+    """The format that the name of a file to be written says; None if it ends with no suffix.
+
+    Raises:
+        click.UsageError: It says another one than there are.
+    """
+    path = Path(name)
+    suffix = (path.with_suffix("") if path.suffix.lower() in (".gz", ".bgz") else path).suffix
+    found = by_extension(f"x{suffix}")
+    if suffix and found not in _WRITTEN:
+        known = ", ".join(one for name in _WRITTEN for one in FORMATS[name].extensions)
+        raise click.UsageError(
+            f"{suffix} is no suffix of a format that is written ({known}; behind it .gz or .bgz): "
+            "say --format, or give the file another name"
+        )
+    return found
+
+
+def _print(settings: Settings, stored: StoredTrack, found: Any, chosen: str) -> None:
+    """Write a track, or what is left of it, to standard output."""
+    if FORMATS[chosen].is_binary and sys.stdout.isatty():
+        raise click.UsageError(f"{chosen} is for a file: `track export --format {chosen}`")
+    written = write_track(found, sys.stdout.buffer, chosen, lengths=stored.chroms)
+    _warn_of_losses(settings, written, chosen)
 
 
 @command("list", "seqarchive track list --genome hg38", command_)
@@ -208,9 +250,8 @@ def list_(settings: Settings, genome: str | None, at: str | None) -> None:
             how = store.node(client.uuid).how
             over = store.reference(facts["genome"]).name
             kind = facts["type"] or "dropped"
-            print_line(
-                "\t".join([client.uuid, kind, over, f"{facts['entries'] or 0}", client.name, how])
-            )
+            called, entries = visible(client.name), f"{facts['entries'] or 0}"
+            print_line("\t".join([client.uuid, kind, over, entries, called, how]))
 
 
 @command("delete", "seqarchive track delete 5a1c...", command_)
@@ -309,7 +350,8 @@ def _inputs(
                 wanted = ", ".join(names)
                 raise click.UsageError(f"--input {text}: {operation.id} has the inputs {wanted}")
             name, value = free[0], text
-        given[name] = value
+        if given.setdefault(name, value) != value:
+            raise click.UsageError(f"{name} is given twice: {given[name]!r} and {value!r}")
     kinds = {one.name: one.kind for one in operation.inputs}
     return {
         name: value if kinds[name] == GENOME else _id(store, value) for name, value in given.items()
@@ -346,19 +388,37 @@ def _describe(operation: Operation) -> None:
         )
 
 
+_FORMS = click.Choice(["text", "svg", "dot"])
+
+
 @command("lineage", "seqarchive track lineage peaks --format svg > peaks.svg", command_)
 @click.argument("track")
-@click.option("--down", is_flag=True, help="What was computed from it, not what it is from.")
-@click.option("--format", "as_format", type=click.Choice(["text", "svg", "dot"]), default="text")
+@click.option("--down", is_flag=True, help="What was computed from it: as `track descendants`.")
+@click.option("--format", "as_format", type=_FORMS, default="text")
 @at_option
 def lineage(settings: Settings, track: str, down: bool, as_format: str, at: str | None) -> None:
-    """Say what a track was computed from, back to genomes and files; or, with --down, what was
-    computed from it (or from a genome)."""
+    """Say what a track was computed from, back to genomes and files."""
     with _store(settings, at) as store:
-        if down:
-            found = store.descendants(track if _is_genome(store, track) else _id(store, track))
-        else:
-            found = store.lineage(_id(store, track))
+        found = _descendants(store, track) if down else store.lineage(_id(store, track))
+    _draw(settings, found, as_format)
+
+
+@command("descendants", "seqarchive track descendants peaks --format svg > peaks.svg", command_)
+@click.argument("track")
+@click.option("--format", "as_format", type=_FORMS, default="text")
+@at_option
+def descendants(settings: Settings, track: str, as_format: str, at: str | None) -> None:
+    """Say what was computed from a track, or from a genome, and what from that."""
+    with _store(settings, at) as store:
+        found = _descendants(store, track)
+    _draw(settings, found, as_format)
+
+
+def _descendants(store: ArchivedTrackStore, text: str) -> Lineage:
+    return store.descendants(text if _is_genome(store, text) else _id(store, text))
+
+
+def _draw(settings: Settings, found: Lineage, as_format: str) -> None:
     if settings.json:
         print_json(found.as_dict())
     else:
@@ -366,7 +426,8 @@ def lineage(settings: Settings, track: str, down: bool, as_format: str, at: str 
 
 
 def _is_genome(store: ArchivedTrackStore, text: str) -> bool:
-    if store.has(text):
+    """Whether a text means a genome, and no track."""
+    if store.has(text) or any(client.name == text for client in store.clients()):
         return False
     try:
         store.reference(text)

@@ -31,6 +31,7 @@ from . import vfs
 from .cache import DiskCache
 from .files import ChunkedFile, read_published
 from .shards import RemoteShard
+from .tracks import RemoteTracks
 
 #: How much of the digests of chunks is read at most.
 _TABLE_BYTES = 256 << 20
@@ -92,6 +93,7 @@ class RemoteSnapshot:
         self.manifest = published.manifest
         self._instance = Instance(Path(), self.manifest.name)
         self.files = {file.path: file for file in self.manifest.files}
+        self.tracks = RemoteTracks(source, self.files, cache)
         self.table = self._chunk_table()
 
     def _chunk_table(self) -> ChunkTable:
@@ -137,6 +139,10 @@ class RemoteSnapshot:
         file = self.file(self._instance.database.name)
         file.expect(_HEAD_BYTES)
         return file
+
+    def track_file(self, path: str) -> Path:
+        """A file of a track, by its path in the directory of tracks."""
+        return self.tracks.file(f"{self._instance.tracks.name}/{path}")
 
     def open_shard(self, row: ShardRow, blocks: BlockCache) -> RemoteShard:
         """A shard. Raises Corrupt if the release has another one, or none."""
@@ -195,9 +201,14 @@ class RemoteArchive(Archive):
         """The URL."""
         return self._snapshot.source.address
 
+    def track_file(self, path: str) -> Path:
+        """A file of a track, brought here; gone when the archive is closed."""
+        return self._snapshot.track_file(path)
+
     def close(self) -> None:
         """Close what is open. The archive opens it again when it is used again."""
         super().close()
+        self._snapshot.tracks.close()
         self._snapshot.source.close()
 
     def __len__(self) -> int:

@@ -16,7 +16,9 @@ from ..errors import SourceError
 #: More than any id, length or offset, and what a float still has exactly.
 _MOST = 1 << 53
 
-_DIGEST_BYTES = {"md5": 16, "sha1": 20, "sha256": 32, "fai_sha256": 32, "gzi_sha256": 32}
+_DIGEST_BYTES = {"md5": 16, "sha1": 20} | dict.fromkeys(
+    ("sha256", "fai_sha256", "gzi_sha256", "index_sha256"), 32
+)
 
 #: Tables that queries join where they have a row, and columns that may be empty for a reason.
 _JOINED = frozenset({"stored_names", "adopted_sequences", "adopted_aliases", "batches", "sources"})

@@ -24,6 +24,7 @@ from ..errors import (
     SeqArchiveError,
     SourceError,
 )
+from ..identifiers import visible
 from .asking import Refused
 from .limiting import Slots
 
@@ -202,12 +203,7 @@ def told(error: SeqArchiveError) -> tuple[int, str]:
 
 
 def _log(what: str, error: Exception) -> None:
-    logger.error("%s%s: %s", what, type(error).__name__, printable(str(error)))
-
-
-def printable(text: str) -> str:
-    """Without what would begin a line of the log, or command a terminal."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+    logger.error("%s%s: %s", what, type(error).__name__, visible(str(error)))
 
 
 async def in_thread(function: Callable[..., Any], *arguments: Any) -> Any:

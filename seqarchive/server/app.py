@@ -14,10 +14,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
+from ..identifiers import visible
 from ..readable import Readable
 from ..version import __version__
 from .advertising import StoreInfo, checked_store_url
-from .answers import in_thread, json_answer, logger, printable, refusal
+from .answers import in_thread, json_answer, logger, refusal
 from .collections import collection_router
 from .drs import drs_router
 from .files import Releases, StoreFiles
@@ -202,5 +203,5 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     """A defect of ours: told in a word, and in full in the log."""
-    logger.error("%s %s", request.method, printable(request.scope["path"]), exc_info=error)
+    logger.error("%s %s", request.method, visible(request.scope["path"]), exc_info=error)
     return refusal(500, "an error of the server; it was logged")

@@ -198,8 +198,11 @@ class _Asked:
             for given in (flat, named):
                 for key in (one.name, f"{one.name}_id"):
                     text = _text_of(given.pop(key, None), key)
-                    if text is not None:
-                        self.inputs[one.name] = text
+                    if text is None:
+                        continue
+                    before = self.inputs.setdefault(one.name, text)
+                    if before != text:
+                        raise BadInput(f"{one.name} is given twice: {before!r} and {text!r}")
         for key in named:
             raise BadInput(f"{known.id} has no input {key!r}")
         twice = sorted(flat.keys() & params.keys())

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ..deflines import Naming
 from ..errors import BadInput, NotFound
-from ..identifiers import Alias, check_alias
+from ..identifiers import Alias, check_alias, check_label
 from ..load_options import LoadOptions
 from ..loading import load
 from ..namespaces import GENOMES
@@ -103,6 +103,7 @@ def _store(stores: Stores, upload: Upload) -> StoredGenome:
     if upload.path is None:
         raise BadInput("the form has no file")
     aliases = tuple(Alias(GENOMES, check_alias(one)) for one in _names(upload, "names"))
+    check_label(upload.fields.get("name", ""))
     options = LoadOptions(
         Naming(""),
         collections=aliases,

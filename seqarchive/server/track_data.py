@@ -178,9 +178,14 @@ class TrackData:
         """A track, or a region of it, in another form: a file that is made for one answer."""
         kind = asked.stored.track_type
         if chosen not in FORMATS:
-            raise BadInput(f"{chosen} is the file of a whole {_type_of(chosen)} track")
+            raise BadInput(
+                f"{chosen} is the file of a whole track of type {_type_of(chosen)}; format is one "
+                f"of {_formats_of(kind)}"
+            )
         if kind not in FORMATS[chosen].writes:
-            raise BadInput(f"a track of type {kind} cannot be written as {chosen}")
+            raise BadInput(
+                f"{chosen} is not for a track of type {kind}; format is one of {_formats_of(kind)}"
+            )
         sent = _sent(request, asked, chosen, asked.etag(chosen))
         cached = not_modified(request, sent.etag, sent.headers)
         if cached is not None:
@@ -209,6 +214,11 @@ class TrackData:
 
 def _type_of(chosen: str) -> str:
     return next(kind for kind, name in _KEPT.items() if name == chosen)
+
+
+def _formats_of(kind: str) -> str:
+    """As what a track of a type, or a region of it, can be asked for."""
+    return ", ".join(sorted(name for name, known in FORMATS.items() if kind in known.writes))
 
 
 def _about(asked: _Asked) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class Stores:
         self.archive = archive
         self.tracks = ArchivedTrackStore(archive, max_bytes=MAX_BYTES if room is None else room)
         self.genomes = ArchivedGenomeStore(self.tracks)
-        self._references: OrderedDict[str, ArchivedReference] = OrderedDict()
+        self._references: OrderedDict[tuple[str, int], ArchivedReference] = OrderedDict()
         self._open: OrderedDict[str, StoredTrack] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -61,15 +61,16 @@ class Stores:
             raise ReadOnly(f"this is the archive as it was after batch {self.archive.at}")
 
     def reference(self, digest: str) -> ArchivedReference:
-        """A genome by its digest."""
+        """A genome by its digest, with the names that it has now."""
+        key = digest, self.archive.database.last_batch()
         with self._lock:
-            found = self._references.get(digest)
+            found = self._references.get(key)
             if found is not None:
-                self._references.move_to_end(digest)
+                self._references.move_to_end(key)
                 return found
         found = self.tracks.reference(digest)
         with self._lock:
-            self._references[digest] = found
+            self._references[key] = found
             while len(self._references) > _GENOMES:
                 self._references.popitem(last=False)
         return found

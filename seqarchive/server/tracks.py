@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..errors import BadInput, NotFound
-from ..tracks.archived_reference import ArchivedReference
+from ..tracks.archived_reference import ArchivedReference, Chromosomes
 from ..tracks.catalogue import Client
 from ..tracks.formats import FORMATS, load_track
 from ..tracks.lineage import Lineage
@@ -24,7 +24,7 @@ from .served import Service
 from .stored_genomes import Genomes
 from .track_data import TrackData
 from .tracking import Stores, Tracking
-from .uploads import Upload, is_json, received
+from .uploads import Upload, is_form, is_json, received
 
 #: In which lineage can be had: the media type of each.
 _LINEAGES = {
@@ -33,6 +33,9 @@ _LINEAGES = {
     "svg": "image/svg+xml",
     "dot": "text/vnd.graphviz; charset=utf-8",
 }
+
+#: Bytes that are looked at to see what a body is; genomes that a message names.
+_HEAD, _NAMED = 64, 5
 
 #: Of a picture that somebody opens by itself: it runs nothing, and asks nobody.
 _PICTURE = {
@@ -114,7 +117,10 @@ class _Tracks:
             upload = await received(request, limits.upload, filename=_filename(request))
 
         def store() -> dict[str, Any]:
-            return _told(stores, _store(stores, upload, is_json=is_json(request)))
+            is_document = is_json(request) or (
+                not is_form(request) and _begins_as_json(upload, limits.body)
+            )
+            return _told(stores, _store(stores, upload, is_json=is_document))
 
         document = await self._tracking.stored(upload, store)
         where = self._tracking.service.address(request, "/api/tracks")
@@ -188,58 +194,63 @@ def _filename(request: Request) -> str:
     return request.query_params.get("name") or "track"
 
 
-class _Chromosomes(Mapping[str, int]):
-    """The chromosomes of a genome by all their names, so that a file is refused at the first line
-    that is over another genome. Listed are their own names, and those that were asked for."""
-
-    def __init__(self, reference: ArchivedReference) -> None:
-        self._reference = reference
-        self._found: dict[str, str | None] = {}
-
-    def _name(self, name: object) -> str | None:
-        if not isinstance(name, str):
-            return None
-        if name not in self._found:
-            try:
-                self._found[name] = self._reference.chromosome(name)
-            except BadInput:
-                self._found[name] = None
-        return self._found[name]
-
-    def __contains__(self, name: object) -> bool:
-        return self._name(name) is not None
-
-    def __getitem__(self, name: str) -> int:
-        found = self._name(name)
-        if found is None:
-            raise KeyError(name)
-        return self._reference.chrom_lengths[found]
-
-    def __iter__(self) -> Iterator[str]:
-        own = self._reference.chrom_lengths
-        yield from own
-        yield from (name for name, found in self._found.items() if found and name not in own)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-
 def _store(stores: Stores, upload: Upload, *, is_json: bool) -> str:
-    """Store the track in a file; its id."""
+    """Store the track in a file; its id.
+
+    Args:
+        is_json: It is a document that says what the fields of a form would.
+    """
     if upload.path is None:
         raise BadInput("the form has no file")
-    fields = {**upload.fields, **(_said(upload) if is_json else {})}
-    genome = fields.get("genome") or fields.get("genome_id")
-    if not genome:
-        raise BadInput("a track needs the genome that it is over (genome)")
+    said = _said(upload) if is_json else {}
+    fields = {**upload.fields, **said}
     chosen = "json" if is_json else fields.get("format") or None
     if chosen is not None and chosen not in FORMATS:
         raise BadInput(f"format is one of {', '.join(sorted(FORMATS))}")
-    reference = stores.tracks.reference(genome)
+    reference = _genome(stores, (upload.fields, said))
     name = fields.get("name") or None
-    chroms = _Chromosomes(reference)
+    chroms = Chromosomes(reference)
     track = load_track(str(upload.path), name=name, format=chosen, chroms=chroms)
     return stores.tracks.put(track, genome=reference.digest, name=name)
+
+
+def _begins_as_json(upload: Upload, most: int) -> bool:
+    """Whether a file that nobody calls JSON is some, and not more of it than is read at once."""
+    if upload.path is None or upload.path.stat().st_size > most:
+        return False
+    if upload.fields.get("format", "json") != "json":
+        return False
+    with open(upload.path, "rb") as file:
+        return file.read(_HEAD).lstrip().startswith(b"{")
+
+
+def _genome(stores: Stores, said: Iterable[Mapping[str, str]]) -> ArchivedReference:
+    """The genome that a client says; or the only one that there is.
+
+    Raises:
+        BadInput: Several are said; or none, and there are several, or none.
+    """
+    names = [one.get(key) for one in said for key in ("genome", "genome_id")]
+    found = {
+        reference.digest: reference
+        for reference in (stores.tracks.reference(name) for name in dict.fromkeys(names) if name)
+    }
+    if len(found) > 1:
+        both = " and ".join(one.name for one in found.values())
+        raise BadInput(f"a track is over one genome, and two are said: {both}")
+    if found:
+        return next(iter(found.values()))
+    digests = stores.genomes.digests()
+    if not digests:
+        raise BadInput("there is no genome that the track could be over; POST one to /api/genomes")
+    if len(digests) > 1:
+        some = ", ".join(stores.reference(one).name for one in digests[:_NAMED])
+        rest = f" and {len(digests) - _NAMED:,} more" if len(digests) > _NAMED else ""
+        raise BadInput(
+            f"say which of {len(digests):,} genomes the track is over ({some}{rest}): as "
+            '"genome" in the JSON, as a field of the form, or as ?genome='
+        )
+    return stores.tracks.reference(digests[0])
 
 
 def _said(upload: Upload) -> dict[str, str]:

@@ -22,6 +22,8 @@ _WRITTEN = 1 << 20
 #: Fields of a form besides its file, and bytes of each.
 _MOST_FIELDS, _FIELD = 64, 1 << 16
 
+_FORM = "multipart/form-data"
+
 _IN_NAMES = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -60,6 +62,11 @@ def safe_name(filename: str) -> str:
     return _IN_NAMES.sub("_", bare)[-100:].lstrip(".-") or "upload"
 
 
+def is_form(request: Request) -> bool:
+    """Whether a body is fields and a file, and not the file itself."""
+    return request.headers.get("content-type", "").lower().startswith(_FORM)
+
+
 async def received(request: Request, limit: int, *, filename: str = "upload") -> Upload:
     """The fields and the file of a form; or a body that is the file itself.
 
@@ -73,9 +80,9 @@ async def received(request: Request, limit: int, *, filename: str = "upload") ->
     asked = {name: value for name, value in request.query_params.multi_items() if name != "file"}
     upload = Upload(asked)
     try:
-        content_type = request.headers.get("content-type", "")
-        if content_type.lower().startswith("multipart/form-data"):
-            await _read_form(request, limit, upload, Parts(boundary_of(content_type)))
+        if is_form(request):
+            parts = Parts(boundary_of(request.headers["content-type"]))
+            await _read_form(request, limit, upload, parts)
         else:
             await _read_file(request, limit, upload, filename)
     except BaseException:

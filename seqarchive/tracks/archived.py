@@ -6,6 +6,7 @@ one file under however many ids, and results are found whichever of these they a
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,8 @@ from uuid import uuid4
 from .. import durable
 from ..batches import Batch
 from ..errors import BadInput, Conflict, Corrupt, Locked, NotFound, ReadOnly
-from ..identifiers import digest_bytes, digest_text
+from ..identifiers import check_label, digest_bytes, digest_text, visible
+from ..instances import Instance
 from ..namespaces import GENOMES
 from ..reader import ArchiveReader
 from ..shards import file_sha256
@@ -53,13 +55,22 @@ from .watching import require_wanted
 _PATIENCE = 600.0
 
 
+def _noted_in(archive: ArchiveReader) -> Path:
+    """Where uses of tracks are noted: nowhere, if the archive is elsewhere."""
+    try:
+        return archive.instance.directory / "used"
+    except ReadOnly:
+        return Path(os.devnull)
+
+
 class ArchivedTrackStore:
     """Tracks on an archive, with the interface of ``TrackStore``.
 
     An id is a UUID, or ``TK.`` and the digest of what a track says.
 
     Args:
-        archive: Open; of a snapshot, everything can be read.
+        archive: Open; of a snapshot, everything can be read. One that is read where it is
+            published brings the files of a track here when it is opened.
         genome: Name, digest or id of the genome of tracks of which nothing else is said.
         max_bytes: On disk for what can be computed again.
         wait: Seconds that a change waits for another writer.
@@ -77,17 +88,18 @@ class ArchivedTrackStore:
         self.genome = genome
         self.max_bytes = max_bytes
         self._wait = wait
-        try:
-            self._instance = archive.instance
-        except ReadOnly as error:
-            raise ReadOnly(f"{error}; `seqarchive pull` brings it here with its tracks") from None
-        self._uses = Uses(self._instance.directory / "used")
+        self._uses = Uses(_noted_in(archive))
         self._turns = Turns()
         self._writer = threading.Lock()
         self._lengths: dict[bytes, dict[str, int]] = {}
 
     def __repr__(self) -> str:
-        return f"<ArchivedTrackStore {self._instance.directory}>"
+        return f"<ArchivedTrackStore {self.archive.address}>"
+
+    @property
+    def _instance(self) -> Instance:
+        """Raises ReadOnly for a release that is read where it is published."""
+        return self.archive.instance
 
     @property
     def _catalogue(self) -> Catalogue:
@@ -157,15 +169,13 @@ class ArchivedTrackStore:
         return found
 
     def _opened(self, row: TrackRow, name: str, lengths: Mapping[str, int]) -> AnyTrack:
-        directory = self._instance.tracks
         for path, n_bytes, sha256 in row.files:
             # The index is checked whole: a wrong one would give wrong entries without a word.
-            problem = file_problem(
-                directory / path, n_bytes, sha256 if path == row.index_path else None
-            )
+            file = self.archive.track_file(path)
+            problem = file_problem(file, n_bytes, sha256 if path == row.index_path else None)
             if problem is not None:
-                raise Corrupt(f"{directory / path}: {problem[1]}; run `seqarchive verify`")
-        return opened(directory / row.path, row.kind, name, lengths)
+                raise Corrupt(f"{file}: {problem[1]}; run `seqarchive verify`")
+        return opened(self.archive.track_file(row.path), row.kind, name, lengths)
 
     def _recomputed(self, client: Client) -> StoredTrack | None:
         provenance = self._catalogue.provenance_of(client.uuid)
@@ -238,7 +248,8 @@ class ArchivedTrackStore:
                 raise NotFound(f"track {track_id} was dropped, and cannot be computed here")
             row = self._catalogue.row(client.target)
         assert row is not None
-        return self._instance.tracks / row.path
+        found = [self.archive.track_file(path) for path, _, _ in row.files]
+        return found[0]
 
     # --- writing ------------------------------------------------------------------------------
 
@@ -287,15 +298,14 @@ class ArchivedTrackStore:
     ) -> StoredTrack:
         self._require_writable()
         type_of(track)
+        called = check_label(name or track.name)
         reference = self._reference_for(genome, provenance)
         matched = reference.matched(track, chroms)
         form = canonical(matched, reference.chrom_lengths, reference.digest)
         target = parsed_content_id(form.digest)
         assert target is not None
         known = None if provenance is None else self._catalogue.derived(provenance)
-        client = Client(
-            known or str(uuid4()), TRACK, name or track.name, datetime.now(timezone.utc), target
-        )
+        client = Client(known or str(uuid4()), TRACK, called, datetime.now(timezone.utc), target)
         kind = "track put" if provenance is None else "track compute"
         with self.changing(kind) as (writing, batch):
             report: dict[str, Any] = {"track": form.digest, "id": client.uuid, "name": client.name}
@@ -422,6 +432,8 @@ class ArchivedTrackStore:
         """
         known = operation_of(operation)
         provenance = self.provenance(known, inputs, params or {})
+        if name is not None:
+            check_label(name)
         return self.get_or_compute(
             provenance,
             lambda: self._run(known, provenance),
@@ -463,7 +475,7 @@ class ArchivedTrackStore:
 
     def _label(self, provenance: Provenance) -> str:
         nodes = (self.node(one) for one in provenance.input_ids)
-        return " and ".join(node.label for node in nodes)
+        return " and ".join(visible(node.label) for node in nodes)
 
     def _genome_of(self, client: Client) -> bytes:
         row = self._catalogue.row(client.target)

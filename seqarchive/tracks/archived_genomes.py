@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from ..deflines import Naming
 from ..errors import BadInput, Conflict, NotFound
-from ..identifiers import Alias, check_alias, digest_bytes, digest_text
+from ..identifiers import Alias, Digest, check_alias, check_label, digest_bytes, digest_text
 from ..load_options import LoadOptions
 from ..loading import load
 from ..namespaces import GENOMES
@@ -70,13 +70,14 @@ class ArchivedGenomeStore:
         name: str | None = None,
     ) -> StoredGenome:
         aliases = tuple(Alias(GENOMES, check_alias(name)) for name in names)
+        called = check_label(name or genome.name)
         if isinstance(genome, ArchivedReference):
             digest: str = genome.digest
         else:
             digest = self._loaded(genome, aliases)
         now = datetime.now(timezone.utc)
         target = digest_bytes(digest)
-        client = Client(str(uuid4()), GENOME, name or genome.name, now, target)
+        client = Client(str(uuid4()), GENOME, called, now, target)
         with self._tracks.changing("genome put") as (writing, batch):
             add_client(batch, client)
             if provenance is not None:
@@ -159,16 +160,23 @@ class ArchivedGenomeStore:
         """Genomes with ids of clients, ordered by creation time, and then those that are
         registered by name alone, whose ids are their digests."""
         catalogue = Catalogue(self.archive.database.connection)
-        found = [
-            self._stored(client, catalogue.provenance_of(client.uuid))
-            for client in catalogue.clients(GENOME)
+        clients = catalogue.clients(GENOME)
+        found = [self._stored(one, catalogue.provenance_of(one.uuid)) for one in clients]
+        known = {digest_text(one.target) for one in clients}
+        return found + [
+            StoredGenome(digest, self._tracks.reference(digest))
+            for digest in self.digests()
+            if digest not in known
         ]
-        known = {one.genome.digest for one in found if isinstance(one.genome, ArchivedReference)}
+
+    def digests(self) -> list[Digest]:
+        """Each genome once, in the order of ``list_all``."""
+        clients = Catalogue(self.archive.database.connection).clients(GENOME)
+        found = dict.fromkeys(digest_text(one.target) for one in clients)
         for alias, digest in self.archive.all_collection_aliases():
-            if alias.namespace == GENOMES and digest not in known:
-                known.add(digest)
-                found.append(StoredGenome(digest, self._tracks.reference(digest)))
-        return found
+            if alias.namespace == GENOMES:
+                found[digest] = None
+        return list(found)
 
     def delete(self, genome_id: str, *, cascade: bool = False) -> bool:
         """Have an id mean nothing any more. The collection stays in the archive.

@@ -41,8 +41,11 @@ class ArchivedReference:
 
     @property
     def name(self) -> str:
-        """What it is called; its digest if it has no name."""
-        return self._genome.name
+        """What it is called as a genome, else as a collection; its digest if it has no name."""
+        if self.names:
+            return self.names[0]
+        aliases = self._collection.aliases()
+        return str(aliases[0]) if aliases else self.digest
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -136,7 +139,10 @@ class ArchivedReference:
         if isinstance(track, SignalTrack) and getattr(track.bw, "are_lengths_known", True):
             said |= track.lengths
         chroms = [] if isinstance(track, TableTrack) else track.chroms
-        names = {name: self.chromosome(name) for name in (*chroms, *said)}
+        try:
+            names = {name: self.chromosome(name) for name in (*chroms, *said)}
+        except BadInput as error:
+            raise BadInput(f"{track.name}: {error}") from None
         for name, length in said.items():
             here = self.chrom_lengths[names[name]]
             if length != here:
@@ -167,6 +173,42 @@ class ArchivedReference:
             self._require_inside(track.name, chrom, here, int(columns.ends.max()))
             found[here] = joined([found.get(here, NO_INTERVALS), columns])
         return IntervalTrack.of(track.source, found)
+
+
+class Chromosomes(Mapping[str, int]):
+    """The chromosomes of a genome by all their names, so that a file is refused at the first line
+    that is over another genome. Listed are their own names, and those that were asked for."""
+
+    def __init__(self, reference: ArchivedReference) -> None:
+        self._reference = reference
+        self._found: dict[str, str | None] = {}
+
+    def _name(self, name: object) -> str | None:
+        if not isinstance(name, str):
+            return None
+        if name not in self._found:
+            try:
+                self._found[name] = self._reference.chromosome(name)
+            except BadInput:
+                self._found[name] = None
+        return self._found[name]
+
+    def __contains__(self, name: object) -> bool:
+        return self._name(name) is not None
+
+    def __getitem__(self, name: str) -> int:
+        found = self._name(name)
+        if found is None:
+            raise KeyError(name)
+        return self._reference.chrom_lengths[found]
+
+    def __iter__(self) -> Iterator[str]:
+        own = self._reference.chrom_lengths
+        yield from own
+        yield from (name for name, found in self._found.items() if found and name not in own)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 class _Renamed:

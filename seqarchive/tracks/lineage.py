@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+from ..identifiers import visible
 from .provenance import Provenance
 
 #: Of the picture, in pixels.
@@ -35,7 +36,7 @@ class Node:
         if self.provenance is None:
             return ""
         params = ", ".join(f"{key}={value}" for key, value in self.provenance.params)
-        return f"{self.provenance.operation}({params})"
+        return visible(f"{self.provenance.operation}({params})")
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Lineage:
             node = nodes[id]
             how = f"  {node.how}" if node.how else ""
             again = "  (as above)" if id in shown and self._next(id) else ""
-            lines.append(f"{'  ' * depth}{id}  {node.kind} {node.label}{how}{again}")
+            lines.append(f"{'  ' * depth}{id}  {node.kind} {visible(node.label)}{how}{again}")
             if id not in shown:
                 shown.add(id)
                 waiting += [(one, depth + 1) for one in reversed(self._next(id))]
@@ -107,7 +108,7 @@ class Lineage:
         """For Graphviz."""
         lines = ["digraph lineage {", "  node [shape=box];"]
         for node in self.nodes:
-            text = "\n".join(filter(None, (node.label, node.how)))
+            text = "\n".join(filter(None, (visible(node.label), node.how)))
             lines.append(f"  {_quoted(node.id)} [label={_quoted(text)}];")
         lines += (f"  {_quoted(before)} -> {_quoted(after)};" for before, after in self.arrows)
         return "\n".join([*lines, "}"]) + "\n"
@@ -179,9 +180,10 @@ _FILLS = {"genome": "#dbe9f6", "track": "#eef4e4", "unknown": "#eeeeee"}
 
 
 def _box(node: Node, x: float, y: float, *, is_it: bool) -> str:
-    title = "\n".join(filter(None, (node.id, node.label, node.how)))
+    label = visible(node.label)  # and what XML may have in it
+    title = "\n".join(filter(None, (node.id, label, node.how)))
     edge = 'stroke="#1b3a57" stroke-width="2"' if is_it else 'stroke="#888"'
-    lines = [_short(node.label or node.id), _short(node.how or node.kind)]
+    lines = [_short(label or node.id), _short(node.how or node.kind)]
     return (
         f'<g><title>{escape(title)}</title><rect x="{x:g}" y="{y:g}" width="{_WIDTH}" '
         f'height="{_HEIGHT}" rx="4" fill="{_FILLS[node.kind]}" {edge}/>'

@@ -123,12 +123,21 @@ function members(about) {
   );
 }
 
+/** The name under which a collection was asked for, if it was one; namespaces have no case. */
+function askedFor(aliases, identifier) {
+  const at = identifier.indexOf(":");
+  const namespace = identifier.slice(0, Math.max(at, 0)).toLowerCase();
+  const found = aliases.find(([one, alias]) => alias === identifier || (one.toLowerCase() === namespace && alias === identifier.slice(at + 1)));
+  return found && found.join(":");
+}
+
 export async function collection([...parts]) {
   const identifier = parts.join("/");
   const about = await json(`collection/${part(identifier)}/provenance`);
   const names = about.aliases.map((one) => one.join(":"));
-  const title = names[0] || (about.sources.length ? about.sources[0].name : about.digest);
-  const id = word(names[0] || about.digest, about.digest);
+  const name = askedFor(about.aliases, identifier) ?? names[0];
+  const title = name || (about.sources.length ? about.sources[0].name : about.digest);
+  const id = word(name || about.digest, about.digest);
   const elements = [
     facts(
       ["Sequences", thousands(about.n_sequences)],

@@ -83,7 +83,10 @@ class BigWigFile:
             return said
         for name, length in said.items():
             if name not in known:
-                raise BadInput(f"there is no chromosome {shown(name)}", file=self.label)
+                raise BadInput(
+                    f"there is no chromosome {shown(name)}: a track over another genome?",
+                    file=self.label,
+                )
             if known[name] != length:
                 raise BadInput(
                     f"{name} has {known[name]:,} residues, not {length:,}", file=self.label

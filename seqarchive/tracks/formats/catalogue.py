@@ -66,6 +66,9 @@ FORMATS: Mapping[str, Format] = {
 #: Formats that look alike: the extension tells which of them it is.
 _ALIKE = (frozenset(("bed", "bedgraph", "narrowpeak")), frozenset(("gff3", "gtf")))
 
+#: Formats that nothing else looks like; of others, a line or two may only happen to look so.
+_CLEAR = ("wig", "bigwig")
+
 _OF_TRACK_LINES = {
     "wiggle_0": "wig",
     "bedgraph": "bedgraph",
@@ -112,7 +115,7 @@ def named_format(name: str) -> str:
 
 
 def format_of(name: str, head: bytes) -> str:
-    """The format of a file: what its name says, unless the contents say otherwise.
+    """The format of a file: what its name says, unless the contents clearly say otherwise.
 
     Args:
         head: The first bytes, decompressed.
@@ -131,7 +134,21 @@ def format_of(name: str, head: bytes) -> str:
         return seen
     if said == "gff3" and seen == "gtf" and not name.lower().endswith((".gff3", ".gff3.gz")):
         return seen
+    is_another_kind = not set(FORMATS[said].reads) & set(FORMATS[seen].reads)
+    if is_another_kind and seen not in _CLEAR:
+        return said  # whose reader names the line that is wrong
     return said if any({said, seen} <= some for some in _ALIKE) else seen
+
+
+def require_kind(name: str, form: str, kind: str) -> None:
+    """Raise BadInput if the name of a file says that it is another type of track."""
+    said = by_extension(name)
+    if said is not None and kind not in FORMATS[said].reads:
+        raise BadInput(
+            f"its name says {said}, and its contents are {form}, a track of type {kind}: say the "
+            f"format ({form}), or give it another name",
+            file=name,
+        )
 
 
 def sniffed(head: bytes) -> str | None:

@@ -226,7 +226,7 @@ def _items(
 
 def _require_there(chrom: str, end: int, lengths: Mapping[str, int]) -> None:
     if chrom not in lengths:
-        raise ValueError(f"there is no chromosome {shown(chrom)}")
+        raise ValueError(f"there is no chromosome {shown(chrom)}: a track over another genome?")
     if end > lengths[chrom]:
         raise ValueError(f"{end} is beyond the {lengths[chrom]:,} residues of {chrom}")
 

@@ -65,9 +65,9 @@ class Places:
         n = int(np.flatnonzero(ends > limits)[0])
         chrom = chroms[int(np.searchsorted(np.cumsum(counts), n, side="right"))]
         message = (
-            f"there is no chromosome {chrom!r}"
+            f"there is no chromosome {chrom!r}: a track over another genome?"
             if limits[n] < 0
-            else f"{ends[n]} is beyond the {limits[n]:,} residues of {chrom}"
+            else f"{ends[n]:,} is beyond the {limits[n]:,} residues of {chrom}"
         )
         raise BadInput(message, file=self.file, line=int(lines[n]))
 

@@ -12,11 +12,19 @@ from typing import BinaryIO, NamedTuple
 from ...errors import BadInput
 from ...inputs import STDIN, Input, decompressed, open_input
 from ..regions import TrackLabel
-from ..track import AnyTrack, IntervalTrack, SignalTrack, Stepped, TableTrack
+from ..track import (
+    SIGNAL,
+    AnyTrack,
+    IntervalTrack,
+    SignalTrack,
+    Stepped,
+    TableTrack,
+    type_of,
+)
 from .bed import read_bed
 from .bedgraph import read_bedgraph
 from .bigwig import MAGICS, BigWigFile
-from .catalogue import format_of, named_format, without_extensions
+from .catalogue import format_of, named_format, require_kind, without_extensions
 from .documents import read_document
 from .gathering import StepColumns
 from .gff import read_gff
@@ -68,6 +76,8 @@ def load_track(
     """
     asked = None if format is None else named_format(format)
     if asked in (None, "bigwig") and _is_bigwig(path):
+        if asked is None:
+            require_kind(str(path), "bigwig", SIGNAL)
         label = TrackLabel(name or without_extensions(str(path)))
         return SignalTrack(label, BigWigFile(path, lengths=chroms))
     with open_input(str(path)) as source:
@@ -103,9 +113,10 @@ def _read(
     asked: tuple[str | None, str | None, Mapping[str, int] | None],
     max_bytes: int,
 ) -> AnyTrack:
-    form, name, lengths = asked
+    asked_form, name, lengths = asked
     chunks = _bounded(decompressed(source), source.label, max_bytes)
     head = next(chunks, b"")
+    form = asked_form
     if form is None:
         try:
             form = format_of(file, head)
@@ -115,6 +126,8 @@ def _read(
     track = _READERS[form](_Task(chain([head], chunks), source.label, title, lengths))
     for _ in chunks:
         pass  # of sequences after features: if they are damaged, the file is
+    if asked_form is None:
+        require_kind(file, form, type_of(track))
     return track
 
 
