@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from servers import serving
 
 import seqarchive
+import seqarchive.tracks
 from seqarchive.errors import AliasConflict, Ambiguous, BadInterval, BadName, NotFound
 from seqarchive.genomes import Genome, Genomes, LocalMode, Locus
 from seqarchive.genomes.loci import readings_of
@@ -171,6 +172,11 @@ def test_ranges_are_checked(genomes: Genomes, locus: str, words: str) -> None:
         genomes.getseq("sacCer3", locus)
 
 
+def test_what_there_is_is_found_out_by_looking() -> None:
+    for module in (seqarchive.genomes, seqarchive.tracks):
+        assert set(module.__all__) <= set(dir(module))
+
+
 def test_names_that_are_near_are_said(genomes: Genomes) -> None:
     with pytest.raises(NotFound, match="no genome 'sacCer'; there is sacCer3"):
         genomes["sacCer"]
@@ -304,7 +310,86 @@ def test_the_folder_is_that_of_the_variable_or_the_root(
     folder = tmp_path / "other"
     assert cli(*init, "--genome-folder", folder).code == 0
     assert (folder / "master").is_dir()
-    assert cli("genome", "list", "--genome-folder", "https://example.org/").code == 8
+    assert cli("genome", "remove", "x", "--genome-folder", "https://example.org/").code == 8
+
+
+@pytest.fixture
+def released(cli: Cli, root: Path, tmp_path: Path) -> Path:
+    """A root whose release has one genome ``x``, and whose master another one, and ``y``."""
+    old, new = fasta(tmp_path, chr1="ACGTACGT"), fasta(tmp_path, "new.fa", chr1="TTTT")
+    assert cli("genome", "init", "-f", old, "-n", "x", "--species", "S").code == 0
+    assert cli("snapshot", "2024-06-01").code == 0
+    assert cli("genome", "init", "-f", new, "-n", "x", "-n", "y", "--force").code == 0
+    return root
+
+
+@pytest.mark.parametrize("instance", ["2024-06-01", "latest"])
+def test_a_release_has_the_genomes_that_it_had(
+    cli: Cli, released: Path, tmp_path: Path, instance: str
+) -> None:
+    other, file = tmp_path / "other", fasta(tmp_path, "far.fa", a="GGG")
+    assert cli("--root", other, "genome", "init", "-f", file, "-n", "far").code == 0
+    assert cli("genome", "init", "--store", other, "-n", "far").code == 0
+    assert cli("getseq", "far", "a").out == "GGG\n"
+    at = ("--instance", instance)
+    assert cli("getseq", "y", "chr1").out == "TTTT\n"
+    assert cli(*at, "getseq", "x", "chr1:0-5").out == "ACGTA\n"
+    assert [line.split("\t")[1] for line in cli(*at, "genome", "list").out.splitlines()] == ["x"]
+    assert json.loads(cli(*at, "--json", "genome", "show", "x").out)["species"] == "S"
+    digest = cli(*at, "genome", "alias", "get", "-a", "x").out.strip()
+    assert json.loads(cli(*at, "alias", "get", "--json").out) == {"x": digest}
+    for unknown in ("y", "far"):
+        assert cli(*at, "getseq", unknown, "chr1").code == 3
+    assert cli("--instance", "master", "getseq", "x", "chr1").out == "TTTT\n"
+
+
+def test_an_instance_that_is_not_there_is_told_of(cli: Cli, released: Path) -> None:
+    for words in (["getseq", "x", "chr1"], ["genome", "list"], ["genome", "show", "x"],
+                  ["alias", "get"], ["genome", "init", "-f", "none.fa", "-n", "z"],
+                  ["genome", "remove", "x"]):  # fmt: skip
+        done = cli("--instance", "nope", *words)
+        assert (done.code, done.out) == (3, "")
+        assert "no instance 'nope'" in done.err
+
+
+def test_a_release_is_not_written(cli: Cli, released: Path, tmp_path: Path) -> None:
+    before = cli("log", "--json").out
+    init = ["genome", "init", "-f", str(fasta(tmp_path, a="GGGG")), "-n", "z"]
+    for words in (init, ["genome", "set", "x", "--species", "T"], ["genome", "remove", "x"],
+                  ["genome", "alias", "set", "u", "-g", "x"], ["alias", "remove", "x"],
+                  ["genome", "fetch", "x"], ["genome", "sync"]):  # fmt: skip
+        done = cli("--instance", "2024-06-01", *words)
+        assert (done.code, done.out) == (8, "")
+        assert "is a snapshot and never changes" in done.err
+    assert cli("log", "--json").out == before
+
+
+def test_genomes_are_read_where_they_are(cli: Cli, released: Path, tmp_path: Path) -> None:
+    """A published root, a release and a RefgetStore; and several roots, as by every reader."""
+    assert cli("export-rgstore").code == 0
+    old, new = ("ACGT\n", "ACGTACGT\n"), ("TTTT\n", "TTTT\n")
+    with serving(released) as server:
+        for address, (part, whole) in (
+            (server.url, old), (f"{server.url}/2024-06-01", old), (f"{server.url}/rgstore", new),
+            (str(released / "2024-06-01"), old), (str(released / "rgstore"), new),
+        ):  # fmt: skip
+            at = ("--root", address)
+            assert cli(*at, "getseq", "x", "1:0-4").out == part
+            assert cli("getseq", "--genome-folder", address, "x", "chr1").out == whole
+            assert "x" in cli(*at, "genome", "list").out.split("\t")[1].split(", ")
+            assert cli(*at, "genome", "show", "x").code == 0
+            assert cli(*at, "genome", "compare", "x", "x").code == 0
+            digest = cli(*at, "alias", "get", "-a", "x").out.strip()
+            assert cli(*at, "getseq", "--genome-digest", digest, "-l", "chr1").out == whole
+            assert cli(*at, "getseq", "nobody", "chr1").code == 3
+        for words in (["remove", "x"], ["alias", "set", "z", "-g", "x"]):
+            assert cli("--root", server.url, "genome", *words).code == 8
+    other = tmp_path / "other"
+    file = fasta(tmp_path, "o.fa", a="GGG")
+    assert cli("--root", other, "genome", "init", "-f", file, "-n", "z").code == 0
+    both = ("--root", released, "--root", other)
+    assert cli(*both, "getseq", "z", "a").out == "GGG\n"
+    assert cli(*both, "getseq", "y", "chr1").out == "TTTT\n"
 
 
 def test_gtars_resolves_the_name_in_what_is_exported(cli: Cli, root: Path, tmp_path: Path) -> None:

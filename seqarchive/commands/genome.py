@@ -14,8 +14,12 @@ from ..errors import AliasConflict, ReadOnly
 from ..genomes.genome import Genome
 from ..genomes.genomes import Genomes
 from ..genomes.local import LocalMode
+from ..genomes.reading import ReadMode, remotes_of
 from ..inputs import size_of
+from ..instances import MASTER, Instance
 from ..new_aliases import OnConflict
+from ..rgstore import is_store
+from ..roots import open_readers
 from ..seqcol.fhr import parse
 from ..sources import directory_at, is_remote, shown
 from . import (
@@ -49,32 +53,60 @@ def folder_option(function: F) -> F:
     )(function)
 
 
-def folder_of(settings: Settings, genome_folder: str | None) -> Path:
-    """The folder of the genomes.
-
-    Raises:
-        ReadOnly: It is elsewhere.
-    """
+def _addresses(settings: Settings, genome_folder: str | None) -> list[str]:
+    """The folder of the genomes, or what else they are read from."""
     chosen = genome_folder
     if chosen is None and not settings.roots:
         chosen = os.environ.get("REFGENIE_GENOME_FOLDER") or None
-    address = settings.addresses()[0] if chosen is None else chosen
-    if is_remote(address):
-        raise ReadOnly(f"{shown(address)} is elsewhere; genomes are kept in a directory")
-    return directory_at(address)
+    return settings.addresses() if chosen is None else [chosen]
 
 
 @contextmanager
 def genomes_in(settings: Settings, genome_folder: str | None) -> Iterator[Genomes]:
-    """The genomes of a folder."""
-    with Genomes.local(folder_of(settings, genome_folder)) as genomes:
-        yield genomes
+    """The genomes of a folder, of a release or of a RefgetStore, to be read."""
+    with _reading(settings, genome_folder) as mode:
+        yield Genomes(mode)
+
+
+@contextmanager
+def _reading(settings: Settings, genome_folder: str | None) -> Iterator[ReadMode]:
+    mode = _opened(settings, genome_folder)
+    try:
+        yield mode
+    finally:
+        mode.close()
+
+
+def _opened(settings: Settings, genome_folder: str | None) -> ReadMode:
+    addresses = _addresses(settings, genome_folder)
+    remote = None
+    if not is_remote(addresses[0]):
+        folder = directory_at(addresses[0]).absolute()
+        found = Instance.found(folder, settings.instance)
+        is_own = (found.root, found.name) == (folder, MASTER)
+        if is_own and len(addresses) == 1 and (found.database.exists() or not is_store(folder)):
+            return LocalMode(folder)
+        if is_own or settings.instance is None:  # a release has none of them
+            remote = remotes_of(folder)
+    return ReadMode(open_readers(addresses, settings.instance), remote)
 
 
 @contextmanager
 def _local(settings: Settings, genome_folder: str | None) -> Iterator[LocalMode]:
-    """The same, to be changed; who has a name already is told of ``--force``."""
-    mode = LocalMode(folder_of(settings, genome_folder))
+    """The genomes of a folder, to be changed; who has a name already is told of ``--force``.
+
+    Raises:
+        ReadOnly: It is elsewhere, or a release. NotFound: There is no such release.
+    """
+    address = _addresses(settings, genome_folder)[0]
+    if is_remote(address):
+        raise ReadOnly(f"{shown(address)} is elsewhere; genomes are kept in a directory")
+    folder = directory_at(address)
+    instance = Instance.at(folder, settings.instance or MASTER)
+    if instance.name != MASTER:
+        instance.require()
+    instance.require_writable()
+    mode = LocalMode(folder)
     try:
         yield mode
     except AliasConflict as error:
@@ -216,7 +248,7 @@ def fetch(settings: Settings, genome_folder: str | None, names: Sequence[str]) -
 @click.argument("url")
 def browse(settings: Settings, genome_folder: str | None, url: str) -> None:
     """List the collections that somebody else has: digest, sequences, names."""
-    with _local(settings, genome_folder) as mode:
+    with _reading(settings, genome_folder) as mode:
         for one in mode.browse(url):
             if settings.json:
                 print_json(one._asdict())
@@ -372,7 +404,7 @@ def get(
     genomes: Sequence[str],
 ) -> None:
     """Print the names of genomes; without any, all names and what they mean."""
-    with _local(settings, genome_folder) as found:
+    with _reading(settings, genome_folder) as found:
         if not (named or genome_ or genomes):
             everything = found.aliases.all()
             if settings.json:

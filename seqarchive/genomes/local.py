@@ -8,42 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import loading
 from ..deflines import Naming
 from ..errors import BadName, NotFound, SeqArchiveError
-from ..identifiers import Alias, Digest, check_alias
+from ..identifiers import Alias, check_alias
 from ..instances import Instance
 from ..load_options import LoadOptions, LoadReport
 from ..namespaces import GENOMES, canonical
 from ..new_aliases import OnConflict
 from ..reader import ArchiveReader
-from ..seqcol.archived import ArchivedCollection
 from ..seqcol.digests import digests_of
 from ..seqcol.fhr import merged
 from ..seqcol.naming import name_collections, set_fhr
 from ..seqcol.of_files import members_of_file
-from .genome import (
-    Genome,
-    described,
-    meanings_in,
-    names_in,
-    require_free,
-    taken_from,
-)
+from .genome import Genome, described, require_free, taken_from
 from .opening import make_source
-from .remote import RemoteGenome, RemoteGenomes
+from .reading import GenomeAliases, ReadMode, remotes_of
+from .remote import RemoteGenome
 
 if TYPE_CHECKING:
     from .fetching import FetchReport
-    from .genome_source import Listed
-
-_NEAR = 3
 
 
 class Initialized(NamedTuple):
@@ -55,7 +42,7 @@ class Initialized(NamedTuple):
     report: LoadReport | None = None
 
 
-class LocalMode:
+class LocalMode(ReadMode):
     """The genomes of a folder, which is the root of an archive; it is made when it is needed.
 
     Args:
@@ -64,8 +51,9 @@ class LocalMode:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).absolute()
-        self.aliases = StoreAliasManager(self)
-        self.remote = RemoteGenomes(self.folder / "genomes")
+        self.remote = remotes_of(self.folder)
+        super().__init__(None, self.remote)
+        self.aliases: StoreAliasManager = StoreAliasManager(self)
         self._opened: ArchiveReader | None = None
 
     def __repr__(self) -> str:
@@ -233,10 +221,6 @@ class LocalMode:
 
         return fetch_all(genome, self.instance, progress, **options)
 
-    def browse(self, url: str) -> Iterator[Listed]:
-        """The collections that somebody else has; raises as ``make_source``."""
-        return make_source(url, cache=self.remote.cache).listed()
-
     def sync(self) -> Iterator[tuple[RemoteGenome, str]]:
         """Look again at the sources of all remote genomes: whether they have them, and how their
         residues are read. Each with ``same``, ``changed``, or what is wrong."""
@@ -248,86 +232,7 @@ class LocalMode:
             except SeqArchiveError as error:
                 yield genome, str(error)
 
-    def _remote_genome(self, remote: RemoteGenome, asked: str = "") -> Genome:
-        archive = self.archive
-        names = sorted(remote.names, key=lambda name: name != asked)
-        return Genome(
-            names,
-            remote.collection,
-            remote,
-            meanings=partial(meanings_in, archive),
-            source=remote.url,
-        )
-
     # --- all of them ------------------------------------------------------------------------------
-
-    def find(self, name: str) -> Genome:
-        """The genome of a name or of a digest.
-
-        A name of a genome counts first; then any name of a collection, with its namespace or
-        without.
-
-        Raises:
-            NotFound: There is none; the message has the names that are near. Ambiguous: A name of
-                several collections.
-        """
-        return self._as_genome(self._find(name), name)
-
-    def _as_genome(self, found: ArchivedCollection | RemoteGenome, asked: str) -> Genome:
-        if isinstance(found, RemoteGenome):
-            return self._remote_genome(found, asked.removeprefix(f"{GENOMES}:"))
-        archive = self.archive
-        assert archive is not None
-        return self._genome(archive, found, asked)
-
-    def _find(self, name: str) -> ArchivedCollection | RemoteGenome:
-        here = self._here(f"{GENOMES}:{name.removeprefix(f'{GENOMES}:')}")
-        if here is not None:
-            return here
-        with suppress(NotFound):
-            return self.remote.find(name)
-        here = self._here(name)
-        if here is None:
-            raise NotFound(f"there is no genome {name!r}{self._near(name)}")
-        return here
-
-    def _here(self, identifier: str) -> ArchivedCollection | None:
-        """A collection of the archive."""
-        archive = self.archive
-        if archive is None:
-            return None
-        try:
-            return archive.collection(identifier)
-        except NotFound:
-            return None
-
-    def _near(self, name: str) -> str:
-        near = get_close_matches(name, self.aliases.names(), _NEAR)
-        return f"; there is {', '.join(near)}" if near else ""
-
-    def _genome(
-        self, archive: ArchiveReader, collection: ArchivedCollection, asked: str = ""
-    ) -> Genome:
-        """A collection as a genome; first of its names is the one that was asked for."""
-        names = [one.alias for one in collection.aliases() if one.namespace == GENOMES]
-        names.sort(key=lambda name: name != asked.removeprefix(f"{GENOMES}:"))
-        return Genome(
-            names,
-            collection,
-            archive,
-            meanings=partial(meanings_in, archive),
-            is_circular=lambda digest: archive.is_circular(f"sha512t24u:{digest}"),
-        )
-
-    def genomes(self) -> list[Genome]:
-        """All genomes, by their first names."""
-        archive, found = self.archive, []
-        for digest in dict.fromkeys(self.aliases.here().values()):
-            assert archive is not None
-            found.append(self._genome(archive, archive.collection(digest)))
-        here = {genome.digest for genome in found}
-        found += [self._remote_genome(one) for one in self.remote.list() if one.digest not in here]
-        return sorted(found, key=lambda genome: genome.name)
 
     def remove(self, name: str) -> list[str]:
         """Have a genome be none any more: its names end. Its sequences stay in the archive.
@@ -386,42 +291,10 @@ def _alias(name: str) -> Alias:
     return Alias(GENOMES, check_alias(name.removeprefix(f"{GENOMES}:")))
 
 
-class StoreAliasManager:
+class StoreAliasManager(GenomeAliases):
     """The names of the genomes of a folder."""
 
-    def __init__(self, mode: LocalMode) -> None:
-        self._mode = mode
-
-    def here(self) -> dict[str, Digest]:
-        """The names of genomes in the archive, and the digests that they mean, sorted."""
-        return names_in(self._mode.archive)
-
-    def elsewhere(self) -> dict[str, Digest]:
-        """The same of remote genomes."""
-        return {name: one.digest for one in self._mode.remote.list() for name in one.names}
-
-    def all(self) -> dict[str, Digest]:
-        """All names and the digests that they mean, sorted."""
-        return dict(sorted({**self.elsewhere(), **self.here()}.items()))
-
-    def names(self) -> list[str]:
-        """All names, sorted."""
-        return list(self.all())
-
-    def resolve(self, name: str) -> str | None:
-        """The digest of the genome that a name means; None if it means none."""
-        try:
-            return self._mode.find(name).digest
-        except NotFound:
-            return None
-
-    def get(self, identifier: str) -> list[str]:
-        """The names of a genome.
-
-        Raises:
-            NotFound: There is no such genome.
-        """
-        return list(self._mode.find(identifier).names)
+    _mode: LocalMode
 
     def set(
         self,
