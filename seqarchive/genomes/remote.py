@@ -218,9 +218,10 @@ class RemoteGenomes:
             AliasConflict: See ``on_conflict``; nothing was changed.
         """
         called = tuple(dict.fromkeys(checked_name(name) for name in names))
-        for address in (source.url, source.address):
-            _require_public(address)
+        _require_public(source.url)
         collection = source.collection(identifier, namespace)
+        source = source.giving(collection)
+        _require_public(source.address)
         members = source.members(collection)
         said = _checked_fhr(fhr if fhr is not None else collection.fhr(), source.address)
         with self._writing() as entries:
@@ -605,7 +606,9 @@ class RemoteGenome:
             return None
         try:
             source = make_source(entry.url, cache=self.registry.cache)
-            members = source.members(source.collection(self.digest))
+            collection = source.collection(self.digest)
+            source = source.giving(collection)
+            members = source.members(collection)
         except SeqArchiveError:  # the first error says more
             return None
         now = (source.kind, source.address, source.access(), members)
