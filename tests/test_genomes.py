@@ -244,7 +244,7 @@ def test_what_is_said_of_a_genome(cli: Cli, root: Path, tmp_path: Path) -> None:
                     "accessionID": {"name": "GCF_000001405.40"}, "documentation": "old"})
     )  # fmt: skip
     done = cli("genome", "init", "-f", fasta(tmp_path, a="ACGT"), "-n", "x", "--fhr", document,
-               "--description", "new")  # fmt: skip
+               "--partial", "--description", "new")  # fmt: skip
     assert done.code == 0
     assert cli("genome", "set", "x", "--species", "Homo sapiens").out == "said\n"
     assert cli("genome", "set", "x", "--species", "Homo sapiens").out == "was said already\n"
@@ -255,6 +255,112 @@ def test_what_is_said_of_a_genome(cli: Cli, root: Path, tmp_path: Path) -> None:
     assert found["lengths"] == {"a": 4}
     assert cli("genome", "set", "x").code == 2
     assert cli("genome", "set", "z", "--species", "s").code == 3
+
+
+def test_what_is_said_of_a_genome_is_right(
+    cli: Cli, root: Path, tmp_path: Path, data: Path
+) -> None:
+    """As `fhr set` has it: all of FHR, unless --partial is said; and never a wrong value."""
+    file, document = fasta(tmp_path, a="ACGT"), tmp_path / "g.fhr.json"
+    assert cli("load", "-n", "t", "--collection", "t:a", file).code == 0
+    init = ("genome", "init", "-f", file, "-n", "x", "--fhr", document)
+    for said, words in (
+        ({"species": "B", "dateCreated": "soon"}, "schema is missing (and"),
+        ({"taxon": "B"}, "schema is missing (and"),
+    ):
+        document.write_text(json.dumps(said))
+        ours, theirs = cli(*init), cli("fhr", "set", "t:a", document)
+        assert (ours.code, ours.err) == (theirs.code, theirs.err)
+        assert ours.code == 5
+        assert f"{document}: {words}" in ours.err
+    wrong = cli(*init, "--partial")
+    assert (wrong.code, wrong.err) == (5, f"seqarchive: {document}: taxon is not an object\n")
+    assert cli("genome", "list").out == ""
+    assert cli("genome", "init", "-f", file, "-n", "x").code == 0
+    wrong = cli("genome", "set", "x", "--fhr", document)
+    assert (wrong.code, wrong.err) == (5, f"seqarchive: {document}: taxon is not an object\n")
+    document.write_text(json.dumps({"version": "1", "taxon": {"name": "B"}}))
+    assert cli("genome", "set", "x", "--fhr", document).code == 0
+    for words_ in (["init", "-f", file, "-n", "x"], ["set", "x"]):
+        done = cli("genome", *words_, "--fhr", tmp_path / "none.json")
+        assert (done.code, done.err.count("\n")) == (3, 1)
+        assert "none.json" in done.err
+
+
+def test_nothing_is_said_in_the_place_of_something_else_by_init(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    file = fasta(tmp_path, a="ACGT")
+    init = ("genome", "init", "-f", file, "-n", "x")
+    assert cli(*init, "--species", "S", "--description", "D").code == 0
+    before = cli("log", "--json").out
+    for more in (["--species", "T"], ["--description", "E"], ["--species", "S", "--description",
+                 "E"], ["--force", "--species", "T"]):  # fmt: skip
+        refused = cli(*init, *more)
+        assert (refused.code, refused.err.count("\n")) == (4, 1)
+        assert "is said already" in refused.err
+        assert "`genome set`" in refused.err
+    assert cli(*init, "--species", "S").out.endswith(", known already\n")
+    assert cli("log", "--json").out == before
+    document = tmp_path / "g.fhr.json"
+    document.write_text(json.dumps({"version": "1", "taxon": {"name": "S"}}))
+    done = cli(*init, "--fhr", document, "--partial")
+    assert (done.code, "known already" in done.out) == (0, False)
+    found = json.loads(cli("genome", "show", "x", "--json").out)
+    assert (found["species"], found["description"]) == ("S", "D")
+    assert found["fhr"]["version"] == "1"
+    assert cli("genome", "set", "x", "--species", "T").code == 0
+    assert cli("--json", "genome", "show", "x").out.count('"species": "T"') == 1
+    # The same of one that is elsewhere, before and after it is here.
+    assert cli("export-rgstore").code == 0
+    other = ("--root", tmp_path / "other")
+    remote = (*other, "genome", "init", "--store", root / "rgstore", "-n", "x")
+    assert cli(*remote, "--description", "E").code == 0
+    for _ in range(2):
+        assert cli(*remote, "--description", "F").code == 4
+        assert cli(*remote, "--description", "E").out.endswith(", known already\n")
+        assert '"description": "E"' in cli(*other, "--json", "genome", "show", "x").out
+        assert cli(*other, "genome", "fetch", "x").code == 0
+    document.write_text(json.dumps({"masking": "unknown"}))
+    assert cli(*remote, "--fhr", document, "--partial").code == 0
+    assert '"masking": "unknown"' in cli(*other, "--json", "genome", "show", "x").out
+
+
+def test_the_same_again_is_no_batch(cli: Cli, root: Path, tmp_path: Path) -> None:
+    plain = fasta(tmp_path, chrM="ACGTacgt", b="GG")
+    packed = tmp_path / "p.fa.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    init = ("genome", "init", "-n", "x", "--description", "d", "--namespace", "lab",
+            "--circular", "chrM", "--keep-mask", "-f")  # fmt: skip
+    assert cli(*init, plain).code == 0
+    before, files = cli("log", "--json").out, sorted(root.rglob("*"))
+    assert cli(*init, plain).out.endswith(", known already\n")
+    data = plain.read_bytes()
+    assert cli(*(one for one in init if one != "--keep-mask"), "-", stdin=data).code == 0
+    assert cli("genome", "init", "-n", "x", "-f", packed).code == 0
+    assert cli("log", "--json").out == before
+    assert sorted(root.rglob("*")) == files
+    for n, more in enumerate((["-n", "y"], ["--namespace", "n"], ["--circular", "b"],
+                              ["--species", "s"]), 2):  # fmt: skip
+        done = cli("genome", "init", "-n", "x", "-f", plain, *more)
+        assert (done.code, "known already" in done.out) == (0, False)
+        assert len(cli("log", "--json").out.splitlines()) == n
+    assert cli("verify").code == 0
+
+
+@pytest.mark.parametrize("second", ["AC", "GG"])
+def test_a_name_that_two_records_have_is_refused(
+    cli: Cli, root: Path, tmp_path: Path, second: str
+) -> None:
+    file = tmp_path / "g.fa"
+    file.write_text(f">a one\nAC\n>b\nAA\nAA\n>a two\n{second}\n")
+    init = ("genome", "init", "-f", file, "-n", "g")
+    for _ in range(2):
+        done = cli(*init)
+        assert (done.code, done.err.count("\n"), done.out) == (5, 1, "")
+        assert f"{file}, line 6: the record of line 1 is called 'a' too" in done.err
+        assert cli("genome", "list").out == ""
+        assert cli("load", "-n", "t", "--on-conflict", "keep", file).code == 0  # and then again
 
 
 def test_names_are_given_and_taken(cli: Cli, root: Path, tmp_path: Path) -> None:

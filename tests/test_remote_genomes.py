@@ -556,7 +556,13 @@ def test_a_name_means_one_genome(places: Places, genomes: RemoteGenomes) -> None
 def test_what_is_said_of_it(places: Places, genomes: RemoteGenomes) -> None:
     genome = genomes.add(make_source(places.root / "rgstore"), DIGEST, ["g"]).genome
     assert genome.fhr == FHR
-    genomes.add(make_source(places.root / "rgstore"), DIGEST, species="Homo sapiens")
+    with pytest.raises(seqarchive.Conflict, match="genome is 'Mus somebody', and not 'Homo"):
+        genomes.add(make_source(places.root / "rgstore"), DIGEST, species="Homo sapiens")
+    assert again(genomes).fhr == FHR
+    genomes.add(make_source(places.root / "rgstore"), DIGEST, description="d")
+    assert again(genomes).fhr == FHR | {"documentation": "d"}
+    genomes.remove("g")
+    genomes.add(make_source(places.root / "rgstore"), DIGEST, ["g"], species="Homo sapiens")
     assert again(genomes).fhr == FHR | {
         "genome": "Homo sapiens",
         "taxon": {"name": "Homo sapiens"},

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from ..errors import AliasConflict, ReadOnly
-from ..genomes.genome import Genome
+from ..genomes.genome import Genome, described
 from ..genomes.genomes import Genomes
 from ..genomes.local import LocalMode
 from ..genomes.reading import ReadMode, remotes_of
@@ -20,7 +19,7 @@ from ..instances import MASTER, Instance
 from ..new_aliases import OnConflict
 from ..rgstore import is_store
 from ..roots import open_readers
-from ..seqcol.fhr import parse
+from ..seqcol.fhr import require_right
 from ..sources import directory_at, is_remote, shown
 from . import (
     Settings,
@@ -34,6 +33,7 @@ from . import (
     with_options,
 )
 from .collection import print_comparison
+from .fhr import document_in, partial_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -120,16 +120,23 @@ def _local(settings: Settings, genome_folder: str | None) -> Iterator[LocalMode]
 _about_options = with_options(
     click.option("--description", help="What it is, in words."),
     click.option("--species", help="Scientific name."),
-    click.option(
-        "--fhr",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="A document of what is to be said of it (FHR, JSON).",
-    ),
+    click.option("--fhr", metavar="FILE", help="What is to be said of it (FHR, JSON)."),
 )
 
 
-def _document(fhr: Path | None) -> dict[str, Any] | None:
-    return None if fhr is None else parse(fhr.read_bytes(), str(fhr))
+def _document(
+    fhr: str | None, description: str | None, species: str | None, *, partial: bool
+) -> dict[str, Any] | None:
+    """What a file says of a genome.
+
+    Raises:
+        NotFound: There is no such file. BadInput: With what the options say it is no FHR.
+    """
+    if fhr is None:
+        return None
+    document = document_in(fhr)
+    require_right(described(document, description, species), fhr, partial=partial)
+    return document
 
 
 @command("init", "seqarchive genome init --fasta hg38.fa.gz --name hg38", command_)
@@ -141,6 +148,7 @@ def _document(fhr: Path | None) -> dict[str, Any] | None:
 @click.option("--remote-digest", "--digest", "digest", help="Its digest there [its name there].")
 @click.option("--name", "-n", "names", multiple=True, required=True, help="Several times for more.")
 @_about_options
+@partial_option
 @click.option("--namespace", help="With --fasta: have the names of its sequences as aliases in it. "
               "Else: of its name there [any].")  # fmt: skip
 @click.option("--keep-mask", is_flag=True, help="Remember what is in lower case.")
@@ -157,14 +165,16 @@ def init(
     names: Sequence[str],
     description: str | None,
     species: str | None,
-    fhr: Path | None,
+    fhr: str | None,
+    partial: bool,
     namespace: str | None,
     keep_mask: bool,
     circular: Sequence[str],
     force: bool,
     genome_folder: str | None,
 ) -> None:
-    """Have a FASTA file as a genome, or one that is elsewhere. Done again, it adds what is new.
+    """Have a FASTA file as a genome, or one that is elsewhere. Done again, it adds what is new;
+    `genome set` replaces what is said of it.
 
     Of a genome elsewhere nothing is copied: `getseq` gets what it needs and keeps it in a cache,
     `genome fetch` gets all of it.
@@ -177,10 +187,11 @@ def init(
     if fasta is None and (keep_mask or circular):
         raise click.UsageError("--keep-mask and --circular are of --fasta")
     on_conflict = OnConflict.REPLACE if force else OnConflict.ERROR
+    document = _document(fhr, description, species, partial=partial)
     about: dict[str, Any] = {
         "description": description,
         "species": species,
-        "fhr": _document(fhr),
+        "fhr": document,
         "namespace": namespace,
         "on_conflict": on_conflict,
     }
@@ -337,15 +348,16 @@ def set_(
     settings: Settings,
     description: str | None,
     species: str | None,
-    fhr: Path | None,
+    fhr: str | None,
     genome_folder: str | None,
     name: str,
 ) -> None:
-    """Say something of a genome, besides what is said of it already."""
+    """Say something of a genome, besides what is said of it already or in its place."""
     if description is None and species is None and fhr is None:
         raise click.UsageError("say --description, --species or --fhr")
+    document = _document(fhr, description, species, partial=True)
     with _local(settings, genome_folder) as mode:
-        is_new = mode.set(name, description=description, species=species, fhr=_document(fhr))
+        is_new = mode.set(name, description=description, species=species, fhr=document)
         if settings.json:
             print_json({**_facts(mode.find(name)), "changed": is_new})
         else:

@@ -75,7 +75,7 @@ class ArchiveSource:
             found.append(Stored(one.name, description, one.length, one.digest, ""))
         return require_same(found, collection.digest, self.address)
 
-    def giving(self, collection: Collection) -> ArchiveSource:
+    def giving(self, _collection: Collection) -> ArchiveSource:
         """Itself."""
         return self
 

@@ -66,7 +66,7 @@ class GenomeSource(Protocol):
     def listed(self) -> Iterator[Listed]:
         """All collections."""
 
-    def giving(self, collection: Collection) -> GenomeSource:
+    def giving(self, collection: Collection, /) -> GenomeSource:
         """The source that gives the residues of a collection of this one, and whose the other
         methods are to be asked of it: itself, or one beside it."""
 

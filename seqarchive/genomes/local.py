@@ -21,7 +21,7 @@ from ..namespaces import GENOMES, canonical
 from ..new_aliases import OnConflict
 from ..reader import ArchiveReader
 from ..seqcol.digests import digests_of
-from ..seqcol.fhr import merged
+from ..seqcol.fhr import merged, require_agreement
 from ..seqcol.naming import name_collections, set_fhr
 from ..seqcol.of_files import members_of_file
 from .genome import Genome, described, require_free, taken_from
@@ -105,7 +105,9 @@ class LocalMode(ReadMode):
 
         Raises:
             BadName: A name that cannot be one. AliasConflict: It means another genome already.
-            BadInput, Locked, NotFound: As they say. Nothing is changed then.
+            Conflict: Something else is said of it already; ``set`` replaces that. BadInput: A
+            file that is not right, or has a name twice. Locked, NotFound: As they say. Nothing is
+            changed then.
         """
         aliases = tuple(_alias(name) for name in names)
         if not aliases:
@@ -116,13 +118,13 @@ class LocalMode(ReadMode):
             on_conflict,
             collections=aliases,
             fhr=described(fhr, description, species) or None,
+            is_genome=True,
             **options,
         )
         report = loading.load(self.instance, [os.fspath(fasta)], load_options, progress)
         digest = report.files[0]["collection"]
-        counts = report.sequences_added + report.aliases_added + report.aliases_moved
         self._come_home(digest)
-        return Initialized(self.find(digest), bool(counts), report)
+        return Initialized(self.find(digest), report.batch is not None, report)
 
     def _require_free_elsewhere(
         self, fasta: str | os.PathLike[str], aliases: Sequence[Alias], on_conflict: OnConflict
@@ -172,7 +174,8 @@ class LocalMode(ReadMode):
 
         Raises:
             SourceError: There is nothing at the address. NotFound, Ambiguous: The source has no
-                such collection, or several. AliasConflict: See ``on_conflict``.
+                such collection, or several. AliasConflict: See ``on_conflict``. Conflict: As for
+                ``init``.
         """
         aliases = [_alias(name) for name in names]
         if not aliases:
@@ -185,9 +188,13 @@ class LocalMode(ReadMode):
         taken = taken_from(here, called, digest)
         if on_conflict is OnConflict.ERROR:
             require_free(here, called, digest)
-        if self._here(digest) is not None:  # its sequences are in the archive
+        known = self._here(digest)
+        if known is not None:  # its sequences are in the archive
+            more = described(fhr, description, species)
+            require_agreement(known.fhr() or {}, more, digest)
             n_new = self.aliases.set(called, digest, on_conflict=on_conflict)
-            return Initialized(self.find(digest), bool(n_new))
+            is_new = self.set(digest, fhr=more)
+            return Initialized(self.find(digest), bool(n_new) or is_new)
         if taken and on_conflict is OnConflict.REPLACE:
             self.aliases.remove(taken)
         added = self.remote.add(
@@ -261,7 +268,8 @@ class LocalMode(ReadMode):
         species: str | None = None,
         fhr: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Say something of a genome, besides what is said already. Returns whether that is new.
+        """Say something of a genome, besides what is said already or in its place. Returns whether
+        that is new.
 
         Args:
             description, species: As for ``described``.

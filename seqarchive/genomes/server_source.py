@@ -271,7 +271,7 @@ class ServerSource:
         found = [Stored(one.name, "", one.length, one.digest, "") for one in collection.members()]
         return require_same(found, collection.digest, self.address)
 
-    def giving(self, collection: Collection) -> ServerSource:
+    def giving(self, _collection: Collection) -> ServerSource:
         """Itself."""
         return self
 

@@ -114,7 +114,7 @@ class StoreSource:
         except NotFound as error:
             raise NotFound(f"{shown(self.address)} has no collection {name!r}; {error}") from None
 
-    def giving(self, collection: Collection) -> GenomeSource:
+    def giving(self, collection: Collection, /) -> GenomeSource:
         """Itself; the server of a collection that the store lacks."""
         if self._beside is None or isinstance(collection, StoreCollection):
             return self
