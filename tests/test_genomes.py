@@ -163,13 +163,21 @@ def test_a_name_that_looks_like_a_range_is_meant_first(tmp_path: Path) -> None:
     [
         ("NC_001133.9:5-3", "reversed"),
         ("NC_001133.9:0-230,219", "beyond"),
-        ("NC_001133.9:230219", "beyond"),
+        ("NC_001133.9:230219", "the start 230219 is beyond"),
+        ("NC_001133.9:999999999-999999999", "the start 999999999 is beyond"),
         ("NC_001133.9:999999999999999999999999-3", "beyond"),
     ],
 )
 def test_ranges_are_checked(genomes: Genomes, locus: str, words: str) -> None:
     with pytest.raises(BadInterval, match=rf"sacCer3 NC_001133.9 \(230,218 residues\).*{words}"):
         genomes.getseq("sacCer3", locus)
+
+
+def test_a_directory_that_is_not_there_is_not_found(cli: Cli, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    for words in (["browse", nowhere], ["init", "--store", nowhere, "-n", "x"]):
+        done = cli("genome", *words)
+        assert (done.code, done.err) == (3, f"seqarchive: {nowhere}: no such directory\n")
 
 
 def test_what_there_is_is_found_out_by_looking() -> None:
@@ -184,6 +192,9 @@ def test_names_that_are_near_are_said(genomes: Genomes) -> None:
         genomes.getseq("R64", "NC_001133:1-2")
     assert "sacCer" not in genomes
     assert 5 not in genomes
+    for wrong in (None, 5):
+        with pytest.raises(NotFound, match=f"no genome {wrong}"):
+            genomes[wrong]  # type: ignore[index]
 
 
 def test_a_name_that_two_sequences_have_is_ambiguous() -> None:
@@ -538,6 +549,27 @@ def test_getseq_in_both_spellings(cli: Cli, root: Path, tmp_path: Path) -> None:
         ">one::chr1:0-3\nCGT\n>chr2:5-7\nGG\n"
     )
     assert cli("getseq", "-g", "hg38", "--bed", "-", stdin=b"1\t0\t2\n").out == "AC\n"
+
+
+def test_what_is_wrong_in_a_bed_file_is_named_with_its_line(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    assert cli("genome", "init", "-f", fasta(tmp_path, chr1="ACGT", b="GG"), "-n", "x").code == 0
+    for namespace, residues in (("n", "ACGT"), ("m", "GG")):  # a name of two sequences
+        file = fasta(tmp_path, "twins.fa", twin=residues)
+        assert cli("load", "-n", namespace, file).code == 0
+    for line, code, words in (
+        ("chr1\t1\t9", 5, "x chr1 (4 residues): the range 1-9 ends beyond"),
+        ("chr9\t1\t2", 3, "x has no sequence 'chr9'"),
+        ("twin\t1\t2", 3, "'twin' means several sequences of x"),
+    ):
+        bed = tmp_path / "r.bed"
+        bed.write_text(f"#\nchr1\t0\t1\n{line}\n")
+        done = cli("getseq", "x", "--bed", bed)
+        assert (done.code, done.out) == (code, "")
+        assert f"{bed}, line 3: {words}" in done.err
+        done = cli("getseq", "x", "--bed", "-", stdin=bed.read_bytes())
+        assert f"standard input, line 3: {words}" in done.err
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def folder_option(function: F) -> F:
     """``--genome-folder``: where the registry is."""
     return click.option(
         "--genome-folder",
-        metavar="DIR",
+        metavar="DIR|URL",
         help="Where the genomes are [--root, $REFGENIE_GENOME_FOLDER, the root of the archive].",
     )(function)
 

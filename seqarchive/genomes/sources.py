@@ -41,7 +41,8 @@ def make_source(url: str | os.PathLike[str], *, cache: DiskCache | None = None) 
 
     Raises:
         SourceError: None of them, or nobody answers; names each URL that was tried, and what it
-            answered. Corrupt, NewerFormat: A store that cannot be read.
+            answered. NotFound: No such directory. Corrupt, NewerFormat: A store that cannot be
+            read.
     """
     text = os.fspath(url).strip()
     if not is_remote(text):
@@ -84,6 +85,8 @@ def _described(mode: str, template: str, address: str) -> Manifest:
 
 
 def _in_directory(path: str) -> GenomeSource:
+    if not Path(path).exists():
+        raise NotFound(f"{path}: no such directory")
     tried = []
     if is_store(path):
         source = DirectorySource(path)
