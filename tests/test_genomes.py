@@ -501,12 +501,24 @@ def test_genomes_are_read_where_they_are(cli: Cli, released: Path, tmp_path: Pat
             assert cli(*at, "getseq", "nobody", "chr1").code == 3
         for words in (["remove", "x"], ["alias", "set", "z", "-g", "x"]):
             assert cli("--root", server.url, "genome", *words).code == 8
+    pulled = ("--root", tmp_path / "pulled")
+    assert cli(*pulled, "pull", released, "2024-06-01").code == 0
+    assert cli(*pulled, "getseq", "x", "chr1").out == "ACGTACGT\n"
     other = tmp_path / "other"
     file = fasta(tmp_path, "o.fa", a="GGG")
     assert cli("--root", other, "genome", "init", "-f", file, "-n", "z").code == 0
     both = ("--root", released, "--root", other)
     assert cli(*both, "getseq", "z", "a").out == "GGG\n"
     assert cli(*both, "getseq", "y", "chr1").out == "TTTT\n"
+
+
+def test_a_name_of_what_a_store_lacks_does_not_hide_the_rest(cli: Cli, released: Path) -> None:
+    assert cli("export-rgstore").code == 0
+    with open(released / "rgstore" / "aliases" / "collections" / "refgenie.tsv", "a") as table:
+        table.write(f"zz\t{'A' * 32}\n")
+    at = ("--root", released / "rgstore")
+    assert [line.split("\t")[1] for line in cli(*at, "genome", "list").out.splitlines()] == ["x, y"]
+    assert cli(*at, "getseq", "zz", "chr1").code == 3
 
 
 def test_gtars_resolves_the_name_in_what_is_exported(cli: Cli, root: Path, tmp_path: Path) -> None:

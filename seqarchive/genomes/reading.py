@@ -143,8 +143,9 @@ class ReadMode:
         """All genomes, by their first names."""
         archive, found = self.archive, []
         for digest in dict.fromkeys(self.aliases.here().values()):
-            assert archive is not None
-            found.append(self._genome(archive, archive.collection(digest)))
+            collection = self._here(digest)
+            if archive is not None and collection is not None:  # a store may name what it lacks
+                found.append(self._genome(archive, collection))
         here = {genome.digest for genome in found}
         found += [self._remote_genome(one) for one in self.elsewhere() if one.digest not in here]
         return sorted(found, key=lambda genome: genome.name)
