@@ -17,7 +17,7 @@ from gtars.refget import RefgetStore
 from helpers import parse_fasta
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import serving
+from servers import running, serving
 
 import seqarchive
 import seqarchive.tracks
@@ -27,6 +27,7 @@ from seqarchive.genomes.loci import readings_of
 from seqarchive.identifiers import Digest
 from seqarchive.new_aliases import OnConflict
 from seqarchive.seqcol.digests import Member
+from seqarchive.server import create_app
 
 DATA = Path(__file__).parent / "data"
 YEAST = DATA / "nucl" / "yeast_R64_ncbi_softmasked.fa.gz"
@@ -510,6 +511,24 @@ def test_genomes_are_read_where_they_are(cli: Cli, released: Path, tmp_path: Pat
     both = ("--root", released, "--root", other)
     assert cli(*both, "getseq", "z", "a").out == "GGG\n"
     assert cli(*both, "getseq", "y", "chr1").out == "TTTT\n"
+
+
+def test_a_server_is_no_folder_of_genomes(cli: Cli, released: Path, tmp_path: Path) -> None:
+    """But those of its releases are read; and `init` is said."""
+    with seqarchive.connect(released) as archive, running(
+        create_app(archive, root=released)
+    ) as url:
+        for words in (["getseq", "x", "chr1"], ["genome", "list"], ["alias", "get"]):
+            done = cli("--root", url, *words)
+            assert (done.code, done.out) == (9, "")
+            assert f"`seqarchive genome init --server {url} --name NAME`" in done.err
+        here = ("--root", tmp_path / "here")
+        assert cli(*here, "genome", "init", "--server", url, "--name", "y").code == 0
+        assert cli(*here, "getseq", "y", "chr1").out == "TTTT\n"
+        for at in (["--root", f"{url}/releases/2024-06-01"], ["--root", url, "--instance",
+                   "2024-06-01"]):  # fmt: skip
+            assert cli(*at, "getseq", "x", "chr1").out == "ACGTACGT\n"
+            assert cli(*at, "genome", "list").out.split("\t")[1] == "x"
 
 
 def test_a_name_of_what_a_store_lacks_does_not_hide_the_rest(cli: Cli, released: Path) -> None:

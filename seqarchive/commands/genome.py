@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..errors import AliasConflict, ReadOnly
+from ..errors import AliasConflict, ReadOnly, SourceError
 from ..genomes.genome import Genome, described
 from ..genomes.genomes import Genomes
 from ..genomes.local import LocalMode
@@ -20,6 +20,7 @@ from ..new_aliases import OnConflict
 from ..rgstore import is_store
 from ..roots import open_readers
 from ..seqcol.fhr import require_right
+from ..services import SequenceServer
 from ..sources import directory_at, is_remote, shown
 from . import (
     Settings,
@@ -88,7 +89,15 @@ def _opened(settings: Settings, genome_folder: str | None) -> ReadMode:
             return LocalMode(folder)
         if is_own or settings.instance is None:  # a release has none of them
             remote = remotes_of(folder)
-    return ReadMode(open_readers(addresses, settings.instance), remote)
+    opened = open_readers(addresses, settings.instance)
+    if isinstance(opened, SequenceServer):
+        opened.close()
+        url = shown(addresses[0])
+        raise SourceError(
+            f"{url} is a server: `seqarchive genome init --server {url} --name NAME` has a genome "
+            "of it in a folder of yours, without a copy"
+        )
+    return ReadMode(opened, remote)
 
 
 @contextmanager
