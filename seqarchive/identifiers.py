@@ -257,7 +257,8 @@ def check_interval(
     if first < 0 or last < 0:
         raise BadInterval(f"the range {first}-{last} is negative; positions count from 0")
     if first > length:
-        raise BadInterval(f"the start {first} is beyond the {length} residues there are")
+        asked = f"{first}-{'' if end is None else last}"
+        raise BadInterval(f"the range {asked} begins beyond the {length} residues there are")
     if last > length:
         raise BadInterval(f"the range {first}-{last} ends beyond the {length} residues there are")
     if first > last and not circular:

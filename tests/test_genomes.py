@@ -164,8 +164,8 @@ def test_a_name_that_looks_like_a_range_is_meant_first(tmp_path: Path) -> None:
     [
         ("NC_001133.9:5-3", "reversed"),
         ("NC_001133.9:0-230,219", "beyond"),
-        ("NC_001133.9:230219", "the start 230219 is beyond"),
-        ("NC_001133.9:999999999-999999999", "the start 999999999 is beyond"),
+        ("NC_001133.9:230219", "the range 230219- begins beyond"),
+        ("NC_001133.9:999999999-999999999", "the range 999999999-999999999 begins beyond"),
         ("NC_001133.9:999999999999999999999999-3", "beyond"),
     ],
 )
