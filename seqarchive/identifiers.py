@@ -278,7 +278,10 @@ def check_interval(
         first, last = max(0, min(first, length)), max(0, min(last, length))
     if first < 0 or last < 0:
         raise BadInterval(f"the range {first}-{last} is negative; positions count from 0")
-    if max(first, last) > length:
+    if first > length:
+        asked = f"{first}-{'' if end is None else last}"
+        raise BadInterval(f"the range {asked} begins beyond the {length} residues there are")
+    if last > length:
         raise BadInterval(f"the range {first}-{last} ends beyond the {length} residues there are")
     if first > last and not circular:
         raise BadInterval(f"the range {first}-{last} is reversed and the sequence is not circular")

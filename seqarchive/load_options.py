@@ -24,7 +24,9 @@ class LoadOptions:
         skip_errors: Leave out records that are not right, and report them, instead of failing.
         keep_mask: Remember what of FASTA is in lower case; collections are given back so.
         collections: What to call the file as a collection; there is one file then.
-        fhr: What is to be said of that collection besides what is said already; see ``seqcol.fhr``.
+        fhr: What is to be said of that collection besides what is said already, which it must not
+            contradict; see ``seqcol.fhr``.
+        is_genome: No two records may have one name; and if nothing of it is new, there is no batch.
         circular: Names (first words of deflines) of circular molecules.
         dry_run: Report what would happen; write nothing.
         threads: Worker processes for large inputs; 0 does everything in the calling thread.
@@ -40,6 +42,7 @@ class LoadOptions:
     keep_mask: bool = False
     collections: tuple[Alias, ...] = ()
     fhr: Mapping[str, Any] | None = None
+    is_genome: bool = False
     circular: frozenset[str] = frozenset()
     dry_run: bool = False
     threads: int = field(default_factory=lambda: os.cpu_count() or 1)

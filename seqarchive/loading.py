@@ -181,7 +181,8 @@ def change(
                 report.unused_circular = storer.unused_circular()
         _take_counts(report, batch)
         report.seconds = round(time.monotonic() - started, 3)
-        if writing is not None and not options.dry_run:
+        is_worth_it = not options.is_genome or storer.has_changed()
+        if writing is not None and not options.dry_run and is_worth_it:
             report.batch = batch.id
             writing.commit(batch, report.as_dict(), n_records=report.records)
     return report

@@ -102,11 +102,12 @@ class NewSequences:
         """Have the SHA-256 of every sequence to come recorded too."""
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES ('sha256', '1')")
 
-    def mark_circular(self, sequence_id: int) -> None:
-        """Record that a sequence is a circular molecule."""
-        self._connection.execute(
+    def mark_circular(self, sequence_id: int) -> bool:
+        """Record that a sequence is a circular molecule. Returns whether that is new."""
+        marked = self._connection.execute(
             "INSERT OR IGNORE INTO circular VALUES (?, ?)", (sequence_id, self._batch_id)
         )
+        return marked.rowcount > 0
 
     def finish(self) -> None:
         """Have everything be in its place, of which nothing more comes."""

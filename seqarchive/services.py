@@ -400,7 +400,8 @@ class SequenceServer(OnlyRead):
 
     __len__ = __iter__ = sequences = records = _cannot
     namespace = namespaces = all_aliases = history = batches = _cannot
-    collection = collections = _cannot  # genomes of servers are those of ``seqarchive.genomes``
+    # Genomes of servers are those of ``seqarchive.genomes``.
+    collection = collections = all_collection_aliases = _cannot
 
 
 def _keys(identifier: str) -> list[Key]:

@@ -20,8 +20,8 @@ from .packing import Packer, Placed
 from .records import first_word
 from .seqcol.archived import FHR
 from .seqcol.digests import CollectionHasher
-from .seqcol.fhr import merged
-from .seqcol.naming import name_collection, say_fhr
+from .seqcol.fhr import merged, require_agreement
+from .seqcol.naming import collection_digest, name_collection, say_fhr
 
 #: Records whose rows wait for an insertion together.
 _ROWS = 500
@@ -60,6 +60,9 @@ class Storer:
         # The file as a collection; None if records were left out, or if it is known already.
         self._members: CollectionHasher | None = None
         self._n_residues = 0
+        # Of a genome: the lines of the records of its names; and whether anything of it is new.
+        self._lines: dict[str, int] = {}
+        self._is_new = False
         self._layout = FileLayout()
         self._has_masks = False
         self._masks: list[tuple[int, int, bytes]] = []
@@ -93,6 +96,7 @@ class Storer:
         if self._members is None or self._source_id is None:
             return None
         digests = self._members.digests()
+        self._is_new |= self._batch.sources.collection_id(digests.digest) is None
         collection_id = self._batch.sources.add_collection(
             digests,
             n_members=self._members.n_members,
@@ -149,8 +153,10 @@ class Storer:
         for alias in aliases:
             name_collection(self._batch, alias, collection_id, self._options.on_conflict)
         if fhr is not None:
-            said = FHR.current(self._batch.connection, collection_id)
-            say_fhr(self._batch, collection_id, merged(json.loads(said) if said else {}, fhr))
+            known = FHR.current(self._batch.connection, collection_id)
+            said = json.loads(known) if known else {}
+            require_agreement(said, fhr, collection_digest(self._batch.connection, collection_id))
+            self._is_new |= say_fhr(self._batch, collection_id, merged(said, fhr))
 
     def may_know(self, size: int) -> bool:
         """Whether a file of this size was loaded before."""
@@ -173,7 +179,7 @@ class Storer:
         if task.with_mask and not self._batch.sources.has_masks(source_id):
             return False
         self.flush()
-        if not self._agree(source_id, task):
+        if not self._agree(source_id, task) or self._has_twins(source_id):
             return False
         source.compression = compression
         self.open_source(source.label, is_collection=False)
@@ -202,6 +208,17 @@ class Storer:
         finally:
             said.clear()
         return True
+
+    def _has_twins(self, source_id: int) -> bool:
+        """Whether a genome has a name twice."""
+        if not self._options.is_genome:
+            return False
+        names: set[str] = set()
+        for n, (_, defline) in enumerate(self._batch.sources.records_of(source_id), 1):
+            names.add(first_word(defline))
+            if len(names) < n:
+                return True
+        return False
 
     def _rows(self, entries: Iterable[tuple[int, Entry]]) -> list[AliasRow]:
         return [
@@ -323,13 +340,15 @@ class Storer:
 
     def _name(self, entry: Entry, sequence_id: int, *, with_record: bool = True) -> None:
         self._report.records += 1
+        if self._options.is_genome and with_record:
+            self._require_first(entry)
         self._report.versionless += entry.n_versionless
         for namespace, alias in entry.aliases:
             namespace_id = self._namespace_id(namespace)
             row = AliasRow(alias, namespace_id, sequence_id, self._label, entry.line)
             self._aliases.append(row)
         if entry.circular:
-            self._batch.sequences.mark_circular(sequence_id)
+            self._is_new |= self._batch.sequences.mark_circular(sequence_id)
             self._report.circular += 1
             self._circular.discard(first_word(entry.defline))
         if self._source_id is not None and with_record:
@@ -337,11 +356,28 @@ class Storer:
             self._records.append((self._source_id, self._n_records, sequence_id, entry.defline))
             self._layout.add(entry.width, entry.length)
             if entry.mask:
-                self._has_masks = True
+                self._has_masks = self._is_new = True
                 self._masks.append((self._source_id, self._n_records, entry.mask))
             if self._members is not None:
                 self._members.add(first_word(entry.defline), entry.length, entry.name)
                 self._n_residues += entry.length
+
+    def _require_first(self, entry: Entry) -> None:
+        """Raise BadInput if a record before had the same name."""
+        name = first_word(entry.defline)
+        if name in self._lines:
+            raise BadInput(
+                f"the record of line {self._lines[name]} is called {name!r} too; rename one: in a "
+                "genome, a name is that of one sequence",
+                file=self._label,
+                line=entry.line,
+            )
+        self._lines[name] = entry.line
+
+    def has_changed(self) -> bool:
+        """Whether the archive is to be another one after this, but for the files that were read."""
+        counts = self._batch.aliases.counts
+        return self._is_new or bool(self._batch.sequences.n_added + counts.added + counts.moved)
 
     def _namespace_id(self, namespace: str) -> int:
         found = self._namespace_ids.get(namespace)

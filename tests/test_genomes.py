@@ -17,15 +17,17 @@ from gtars.refget import RefgetStore
 from helpers import parse_fasta
 from hypothesis import given
 from hypothesis import strategies as st
-from servers import serving
+from servers import running, serving
 
 import seqarchive
+import seqarchive.tracks
 from seqarchive.errors import AliasConflict, Ambiguous, BadInterval, BadName, NotFound
 from seqarchive.genomes import Genome, Genomes, LocalMode, Locus
 from seqarchive.genomes.loci import readings_of
 from seqarchive.identifiers import Digest
 from seqarchive.new_aliases import OnConflict
 from seqarchive.seqcol.digests import Member
+from seqarchive.server import create_app
 
 DATA = Path(__file__).parent / "data"
 YEAST = DATA / "nucl" / "yeast_R64_ncbi_softmasked.fa.gz"
@@ -162,13 +164,26 @@ def test_a_name_that_looks_like_a_range_is_meant_first(tmp_path: Path) -> None:
     [
         ("NC_001133.9:5-3", "reversed"),
         ("NC_001133.9:0-230,219", "beyond"),
-        ("NC_001133.9:230219", "beyond"),
+        ("NC_001133.9:230219", "the range 230219- begins beyond"),
+        ("NC_001133.9:999999999-999999999", "the range 999999999-999999999 begins beyond"),
         ("NC_001133.9:999999999999999999999999-3", "beyond"),
     ],
 )
 def test_ranges_are_checked(genomes: Genomes, locus: str, words: str) -> None:
     with pytest.raises(BadInterval, match=rf"sacCer3 NC_001133.9 \(230,218 residues\).*{words}"):
         genomes.getseq("sacCer3", locus)
+
+
+def test_a_directory_that_is_not_there_is_not_found(cli: Cli, tmp_path: Path) -> None:
+    nowhere = str(tmp_path / "nowhere")
+    for words in (["browse", nowhere], ["init", "--store", nowhere, "-n", "x"]):
+        done = cli("genome", *words)
+        assert (done.code, done.err) == (3, f"seqarchive: {nowhere}: no such directory\n")
+
+
+def test_what_there_is_is_found_out_by_looking() -> None:
+    for module in (seqarchive.genomes, seqarchive.tracks):
+        assert set(module.__all__) <= set(dir(module))
 
 
 def test_names_that_are_near_are_said(genomes: Genomes) -> None:
@@ -178,6 +193,9 @@ def test_names_that_are_near_are_said(genomes: Genomes) -> None:
         genomes.getseq("R64", "NC_001133:1-2")
     assert "sacCer" not in genomes
     assert 5 not in genomes
+    for wrong in (None, 5):
+        with pytest.raises(NotFound, match=f"no genome {wrong}"):
+            genomes[wrong]  # type: ignore[index]
 
 
 def test_a_name_that_two_sequences_have_is_ambiguous() -> None:
@@ -238,7 +256,7 @@ def test_what_is_said_of_a_genome(cli: Cli, root: Path, tmp_path: Path) -> None:
                     "accessionID": {"name": "GCF_000001405.40"}, "documentation": "old"})
     )  # fmt: skip
     done = cli("genome", "init", "-f", fasta(tmp_path, a="ACGT"), "-n", "x", "--fhr", document,
-               "--description", "new")  # fmt: skip
+               "--partial", "--description", "new")  # fmt: skip
     assert done.code == 0
     assert cli("genome", "set", "x", "--species", "Homo sapiens").out == "said\n"
     assert cli("genome", "set", "x", "--species", "Homo sapiens").out == "was said already\n"
@@ -249,6 +267,112 @@ def test_what_is_said_of_a_genome(cli: Cli, root: Path, tmp_path: Path) -> None:
     assert found["lengths"] == {"a": 4}
     assert cli("genome", "set", "x").code == 2
     assert cli("genome", "set", "z", "--species", "s").code == 3
+
+
+def test_what_is_said_of_a_genome_is_right(
+    cli: Cli, root: Path, tmp_path: Path, data: Path
+) -> None:
+    """As `fhr set` has it: all of FHR, unless --partial is said; and never a wrong value."""
+    file, document = fasta(tmp_path, a="ACGT"), tmp_path / "g.fhr.json"
+    assert cli("load", "-n", "t", "--collection", "t:a", file).code == 0
+    init = ("genome", "init", "-f", file, "-n", "x", "--fhr", document)
+    for said, words in (
+        ({"species": "B", "dateCreated": "soon"}, "schema is missing (and"),
+        ({"taxon": "B"}, "schema is missing (and"),
+    ):
+        document.write_text(json.dumps(said))
+        ours, theirs = cli(*init), cli("fhr", "set", "t:a", document)
+        assert (ours.code, ours.err) == (theirs.code, theirs.err)
+        assert ours.code == 5
+        assert f"{document}: {words}" in ours.err
+    wrong = cli(*init, "--partial")
+    assert (wrong.code, wrong.err) == (5, f"seqarchive: {document}: taxon is not an object\n")
+    assert cli("genome", "list").out == ""
+    assert cli("genome", "init", "-f", file, "-n", "x").code == 0
+    wrong = cli("genome", "set", "x", "--fhr", document)
+    assert (wrong.code, wrong.err) == (5, f"seqarchive: {document}: taxon is not an object\n")
+    document.write_text(json.dumps({"version": "1", "taxon": {"name": "B"}}))
+    assert cli("genome", "set", "x", "--fhr", document).code == 0
+    for words_ in (["init", "-f", file, "-n", "x"], ["set", "x"]):
+        done = cli("genome", *words_, "--fhr", tmp_path / "none.json")
+        assert (done.code, done.err.count("\n")) == (3, 1)
+        assert "none.json" in done.err
+
+
+def test_nothing_is_said_in_the_place_of_something_else_by_init(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    file = fasta(tmp_path, a="ACGT")
+    init = ("genome", "init", "-f", file, "-n", "x")
+    assert cli(*init, "--species", "S", "--description", "D").code == 0
+    before = cli("log", "--json").out
+    for more in (["--species", "T"], ["--description", "E"], ["--species", "S", "--description",
+                 "E"], ["--force", "--species", "T"]):  # fmt: skip
+        refused = cli(*init, *more)
+        assert (refused.code, refused.err.count("\n")) == (4, 1)
+        assert "is said already" in refused.err
+        assert "`genome set`" in refused.err
+    assert cli(*init, "--species", "S").out.endswith(", known already\n")
+    assert cli("log", "--json").out == before
+    document = tmp_path / "g.fhr.json"
+    document.write_text(json.dumps({"version": "1", "taxon": {"name": "S"}}))
+    done = cli(*init, "--fhr", document, "--partial")
+    assert (done.code, "known already" in done.out) == (0, False)
+    found = json.loads(cli("genome", "show", "x", "--json").out)
+    assert (found["species"], found["description"]) == ("S", "D")
+    assert found["fhr"]["version"] == "1"
+    assert cli("genome", "set", "x", "--species", "T").code == 0
+    assert cli("--json", "genome", "show", "x").out.count('"species": "T"') == 1
+    # The same of one that is elsewhere, before and after it is here.
+    assert cli("export-rgstore").code == 0
+    other = ("--root", tmp_path / "other")
+    remote = (*other, "genome", "init", "--store", root / "rgstore", "-n", "x")
+    assert cli(*remote, "--description", "E").code == 0
+    for _ in range(2):
+        assert cli(*remote, "--description", "F").code == 4
+        assert cli(*remote, "--description", "E").out.endswith(", known already\n")
+        assert '"description": "E"' in cli(*other, "--json", "genome", "show", "x").out
+        assert cli(*other, "genome", "fetch", "x").code == 0
+    document.write_text(json.dumps({"masking": "unknown"}))
+    assert cli(*remote, "--fhr", document, "--partial").code == 0
+    assert '"masking": "unknown"' in cli(*other, "--json", "genome", "show", "x").out
+
+
+def test_the_same_again_is_no_batch(cli: Cli, root: Path, tmp_path: Path) -> None:
+    plain = fasta(tmp_path, chrM="ACGTacgt", b="GG")
+    packed = tmp_path / "p.fa.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    init = ("genome", "init", "-n", "x", "--description", "d", "--namespace", "lab",
+            "--circular", "chrM", "--keep-mask", "-f")  # fmt: skip
+    assert cli(*init, plain).code == 0
+    before, files = cli("log", "--json").out, sorted(root.rglob("*"))
+    assert cli(*init, plain).out.endswith(", known already\n")
+    data = plain.read_bytes()
+    assert cli(*(one for one in init if one != "--keep-mask"), "-", stdin=data).code == 0
+    assert cli("genome", "init", "-n", "x", "-f", packed).code == 0
+    assert cli("log", "--json").out == before
+    assert sorted(root.rglob("*")) == files
+    for n, more in enumerate((["-n", "y"], ["--namespace", "n"], ["--circular", "b"],
+                              ["--species", "s"]), 2):  # fmt: skip
+        done = cli("genome", "init", "-n", "x", "-f", plain, *more)
+        assert (done.code, "known already" in done.out) == (0, False)
+        assert len(cli("log", "--json").out.splitlines()) == n
+    assert cli("verify").code == 0
+
+
+@pytest.mark.parametrize("second", ["AC", "GG"])
+def test_a_name_that_two_records_have_is_refused(
+    cli: Cli, root: Path, tmp_path: Path, second: str
+) -> None:
+    file = tmp_path / "g.fa"
+    file.write_text(f">a one\nAC\n>b\nAA\nAA\n>a two\n{second}\n")
+    init = ("genome", "init", "-f", file, "-n", "g")
+    for _ in range(2):
+        done = cli(*init)
+        assert (done.code, done.err.count("\n"), done.out) == (5, 1, "")
+        assert f"{file}, line 6: the record of line 1 is called 'a' too" in done.err
+        assert cli("genome", "list").out == ""
+        assert cli("load", "-n", "t", "--on-conflict", "keep", file).code == 0  # and then again
 
 
 def test_names_are_given_and_taken(cli: Cli, root: Path, tmp_path: Path) -> None:
@@ -304,7 +428,116 @@ def test_the_folder_is_that_of_the_variable_or_the_root(
     folder = tmp_path / "other"
     assert cli(*init, "--genome-folder", folder).code == 0
     assert (folder / "master").is_dir()
-    assert cli("genome", "list", "--genome-folder", "https://example.org/").code == 8
+    assert cli("genome", "remove", "x", "--genome-folder", "https://example.org/").code == 8
+
+
+@pytest.fixture
+def released(cli: Cli, root: Path, tmp_path: Path) -> Path:
+    """A root whose release has one genome ``x``, and whose master another one, and ``y``."""
+    old, new = fasta(tmp_path, chr1="ACGTACGT"), fasta(tmp_path, "new.fa", chr1="TTTT")
+    assert cli("genome", "init", "-f", old, "-n", "x", "--species", "S").code == 0
+    assert cli("snapshot", "2024-06-01").code == 0
+    assert cli("genome", "init", "-f", new, "-n", "x", "-n", "y", "--force").code == 0
+    return root
+
+
+@pytest.mark.parametrize("instance", ["2024-06-01", "latest"])
+def test_a_release_has_the_genomes_that_it_had(
+    cli: Cli, released: Path, tmp_path: Path, instance: str
+) -> None:
+    other, file = tmp_path / "other", fasta(tmp_path, "far.fa", a="GGG")
+    assert cli("--root", other, "genome", "init", "-f", file, "-n", "far").code == 0
+    assert cli("genome", "init", "--store", other, "-n", "far").code == 0
+    assert cli("getseq", "far", "a").out == "GGG\n"
+    at = ("--instance", instance)
+    assert cli("getseq", "y", "chr1").out == "TTTT\n"
+    assert cli(*at, "getseq", "x", "chr1:0-5").out == "ACGTA\n"
+    assert [line.split("\t")[1] for line in cli(*at, "genome", "list").out.splitlines()] == ["x"]
+    assert json.loads(cli(*at, "--json", "genome", "show", "x").out)["species"] == "S"
+    digest = cli(*at, "genome", "alias", "get", "-a", "x").out.strip()
+    assert json.loads(cli(*at, "alias", "get", "--json").out) == {"x": digest}
+    for unknown in ("y", "far"):
+        assert cli(*at, "getseq", unknown, "chr1").code == 3
+    assert cli("--instance", "master", "getseq", "x", "chr1").out == "TTTT\n"
+
+
+def test_an_instance_that_is_not_there_is_told_of(cli: Cli, released: Path) -> None:
+    for words in (["getseq", "x", "chr1"], ["genome", "list"], ["genome", "show", "x"],
+                  ["alias", "get"], ["genome", "init", "-f", "none.fa", "-n", "z"],
+                  ["genome", "remove", "x"]):  # fmt: skip
+        done = cli("--instance", "nope", *words)
+        assert (done.code, done.out) == (3, "")
+        assert "no instance 'nope'" in done.err
+
+
+def test_a_release_is_not_written(cli: Cli, released: Path, tmp_path: Path) -> None:
+    before = cli("log", "--json").out
+    init = ["genome", "init", "-f", str(fasta(tmp_path, a="GGGG")), "-n", "z"]
+    for words in (init, ["genome", "set", "x", "--species", "T"], ["genome", "remove", "x"],
+                  ["genome", "alias", "set", "u", "-g", "x"], ["alias", "remove", "x"],
+                  ["genome", "fetch", "x"], ["genome", "sync"]):  # fmt: skip
+        done = cli("--instance", "2024-06-01", *words)
+        assert (done.code, done.out) == (8, "")
+        assert "is a snapshot and never changes" in done.err
+    assert cli("log", "--json").out == before
+
+
+def test_genomes_are_read_where_they_are(cli: Cli, released: Path, tmp_path: Path) -> None:
+    """A published root, a release and a RefgetStore; and several roots, as by every reader."""
+    assert cli("export-rgstore").code == 0
+    old, new = ("ACGT\n", "ACGTACGT\n"), ("TTTT\n", "TTTT\n")
+    with serving(released) as server:
+        for address, (part, whole) in (
+            (server.url, old), (f"{server.url}/2024-06-01", old), (f"{server.url}/rgstore", new),
+            (str(released / "2024-06-01"), old), (str(released / "rgstore"), new),
+        ):  # fmt: skip
+            at = ("--root", address)
+            assert cli(*at, "getseq", "x", "1:0-4").out == part
+            assert cli("getseq", "--genome-folder", address, "x", "chr1").out == whole
+            assert "x" in cli(*at, "genome", "list").out.split("\t")[1].split(", ")
+            assert cli(*at, "genome", "show", "x").code == 0
+            assert cli(*at, "genome", "compare", "x", "x").code == 0
+            digest = cli(*at, "alias", "get", "-a", "x").out.strip()
+            assert cli(*at, "getseq", "--genome-digest", digest, "-l", "chr1").out == whole
+            assert cli(*at, "getseq", "nobody", "chr1").code == 3
+        for words in (["remove", "x"], ["alias", "set", "z", "-g", "x"]):
+            assert cli("--root", server.url, "genome", *words).code == 8
+    pulled = ("--root", tmp_path / "pulled")
+    assert cli(*pulled, "pull", released, "2024-06-01").code == 0
+    assert cli(*pulled, "getseq", "x", "chr1").out == "ACGTACGT\n"
+    other = tmp_path / "other"
+    file = fasta(tmp_path, "o.fa", a="GGG")
+    assert cli("--root", other, "genome", "init", "-f", file, "-n", "z").code == 0
+    both = ("--root", released, "--root", other)
+    assert cli(*both, "getseq", "z", "a").out == "GGG\n"
+    assert cli(*both, "getseq", "y", "chr1").out == "TTTT\n"
+
+
+def test_a_server_is_no_folder_of_genomes(cli: Cli, released: Path, tmp_path: Path) -> None:
+    """But those of its releases are read; and `init` is said."""
+    with seqarchive.connect(released) as archive, running(
+        create_app(archive, root=released)
+    ) as url:
+        for words in (["getseq", "x", "chr1"], ["genome", "list"], ["alias", "get"]):
+            done = cli("--root", url, *words)
+            assert (done.code, done.out) == (9, "")
+            assert f"`seqarchive genome init --server {url} --name NAME`" in done.err
+        here = ("--root", tmp_path / "here")
+        assert cli(*here, "genome", "init", "--server", url, "--name", "y").code == 0
+        assert cli(*here, "getseq", "y", "chr1").out == "TTTT\n"
+        for at in (["--root", f"{url}/releases/2024-06-01"], ["--root", url, "--instance",
+                   "2024-06-01"]):  # fmt: skip
+            assert cli(*at, "getseq", "x", "chr1").out == "ACGTACGT\n"
+            assert cli(*at, "genome", "list").out.split("\t")[1] == "x"
+
+
+def test_a_name_of_what_a_store_lacks_does_not_hide_the_rest(cli: Cli, released: Path) -> None:
+    assert cli("export-rgstore").code == 0
+    with open(released / "rgstore" / "aliases" / "collections" / "refgenie.tsv", "a") as table:
+        table.write(f"zz\t{'A' * 32}\n")
+    at = ("--root", released / "rgstore")
+    assert [line.split("\t")[1] for line in cli(*at, "genome", "list").out.splitlines()] == ["x, y"]
+    assert cli(*at, "getseq", "zz", "chr1").code == 3
 
 
 def test_gtars_resolves_the_name_in_what_is_exported(cli: Cli, root: Path, tmp_path: Path) -> None:
@@ -347,6 +580,27 @@ def test_getseq_in_both_spellings(cli: Cli, root: Path, tmp_path: Path) -> None:
         ">one::chr1:0-3\nCGT\n>chr2:5-7\nGG\n"
     )
     assert cli("getseq", "-g", "hg38", "--bed", "-", stdin=b"1\t0\t2\n").out == "AC\n"
+
+
+def test_what_is_wrong_in_a_bed_file_is_named_with_its_line(
+    cli: Cli, root: Path, tmp_path: Path
+) -> None:
+    assert cli("genome", "init", "-f", fasta(tmp_path, chr1="ACGT", b="GG"), "-n", "x").code == 0
+    for namespace, residues in (("n", "ACGT"), ("m", "GG")):  # a name of two sequences
+        file = fasta(tmp_path, "twins.fa", twin=residues)
+        assert cli("load", "-n", namespace, file).code == 0
+    for line, code, words in (
+        ("chr1\t1\t9", 5, "x chr1 (4 residues): the range 1-9 ends beyond"),
+        ("chr9\t1\t2", 3, "x has no sequence 'chr9'"),
+        ("twin\t1\t2", 3, "'twin' means several sequences of x"),
+    ):
+        bed = tmp_path / "r.bed"
+        bed.write_text(f"#\nchr1\t0\t1\n{line}\n")
+        done = cli("getseq", "x", "--bed", bed)
+        assert (done.code, done.out) == (code, "")
+        assert f"{bed}, line 3: {words}" in done.err
+        done = cli("getseq", "x", "--bed", "-", stdin=bed.read_bytes())
+        assert f"standard input, line 3: {words}" in done.err
 
 
 @pytest.mark.parametrize(

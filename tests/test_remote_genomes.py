@@ -50,6 +50,7 @@ from seqarchive import (
 from seqarchive.durable import KeyLocks, WriterLock
 from seqarchive.genomes.fetching import fetch_all
 from seqarchive.genomes.kept import KeptResidues
+from seqarchive.genomes.local import LocalMode
 from seqarchive.genomes.remote import RemoteGenome, RemoteGenomes
 from seqarchive.genomes.sources import make_source
 from seqarchive.identifiers import Digest
@@ -293,6 +294,47 @@ def test_a_prefix_and_a_mount_are_found_too(places: Places, served: FileServer) 
         assert make_source(url).address.endswith("/store")
 
 
+@pytest.mark.parametrize("mount", ["", "/seqcol"])
+def test_what_a_store_lacks_its_server_gives(
+    mount: str, places: Places, genomes: RemoteGenomes, tmp_path: Path
+) -> None:
+    """An export of one collection, or one that is older, does not hide the others."""
+    part = tmp_path / "part"
+    run("--root", places.root, "export-rgstore", part, "--collection", "lab:other")
+    with seqarchive.connect(places.root) as archive, running(
+        create_app(archive, store=part)
+    ) as url:
+        source = make_source(url + mount)
+        listed = {one.digest: (one.n_sequences, one.names) for one in source.listed()}
+        assert listed == {
+            DIGEST: (None, ("lab:genome",)),
+            OTHER_DIGEST: (1, ("lab:other",)),
+        }
+        other = genomes.add(source, "other", ["o"]).genome
+        assert (other.kind, other.address) == ("store", f"{url}/store")
+        for name in (DIGEST, "genome", "lab:genome"):
+            genome = genomes.add(source, name, ["g"]).genome
+            assert (genome.kind, genome.digest) == ("server", DIGEST)
+        for nobody in ("A" * 32, "nobody"):
+            with pytest.raises(NotFound, match="/store has no collection"):
+                source.collection(nobody)
+        source.close()
+        text = GENOME["chr1 the first"]
+        assert again(genomes).fetch_digest(CHR1, 1_000, 1_100) == text[1_000:1_100]
+        mode = LocalMode(genomes.directory.parent)
+        assert {state for _, state in mode.sync()} == {"same"}
+        # A store that loses what it had, and gets what it lacked.
+        shutil.rmtree(part)
+        run("--root", places.root, "export-rgstore", part, "--collection", "lab:genome")
+        only = OTHER["only"]
+        assert mode.find("o").getseq("only:5-90") == only[5:90]
+        assert [(one.label, state) for one, state in mode.sync()] == [
+            ("g", "changed"), ("o", "same")
+        ]  # fmt: skip
+        assert again(genomes).kind == "store"
+        mode.close()
+
+
 def test_a_name_in_every_namespace_or_in_one(places: Places, tmp_path: Path) -> None:
     shutil.copytree(places.theirs, tmp_path / "store")
     store = Theirs.open_local(str(tmp_path / "store"))
@@ -514,7 +556,13 @@ def test_a_name_means_one_genome(places: Places, genomes: RemoteGenomes) -> None
 def test_what_is_said_of_it(places: Places, genomes: RemoteGenomes) -> None:
     genome = genomes.add(make_source(places.root / "rgstore"), DIGEST, ["g"]).genome
     assert genome.fhr == FHR
-    genomes.add(make_source(places.root / "rgstore"), DIGEST, species="Homo sapiens")
+    with pytest.raises(seqarchive.Conflict, match="genome is 'Mus somebody', and not 'Homo"):
+        genomes.add(make_source(places.root / "rgstore"), DIGEST, species="Homo sapiens")
+    assert again(genomes).fhr == FHR
+    genomes.add(make_source(places.root / "rgstore"), DIGEST, description="d")
+    assert again(genomes).fhr == FHR | {"documentation": "d"}
+    genomes.remove("g")
+    genomes.add(make_source(places.root / "rgstore"), DIGEST, ["g"], species="Homo sapiens")
     assert again(genomes).fhr == FHR | {
         "genome": "Homo sapiens",
         "taxon": {"name": "Homo sapiens"},

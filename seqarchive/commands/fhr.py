@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from ..errors import BadInput, NotFound
-from ..seqcol.fhr import parse, problems, value_at
+from ..errors import NotFound
+from ..seqcol.fhr import parse, problems, require_right, value_at
 from ..seqcol.naming import set_fhr
 from . import Settings, at_option, command, group, print_json, print_line
 
@@ -24,7 +24,7 @@ command_ = group(
 #: Fields that ``list`` shows.
 _SHOWN = ("genome", "version", "taxon.name")
 
-_partial_option = click.option(
+partial_option = click.option(
     "--partial",
     is_flag=True,
     help="Fields may be missing, and others may be there; what is there must be right.",
@@ -32,7 +32,7 @@ _partial_option = click.option(
 
 
 @command("set", "seqarchive fhr set lab:hg38 hg38.fhr.json", command_)
-@_partial_option
+@partial_option
 @click.option("--dry-run", is_flag=True, help="Check it; write nothing.")
 @click.argument("identifier", metavar="ID")
 @click.argument("file", metavar="FILE")
@@ -41,11 +41,8 @@ def set_(settings: Settings, partial: bool, dry_run: bool, identifier: str, file
 
     FILE is JSON; `-` is standard input.
     """
-    document = _document(file)
-    found = problems(document, partial=partial)
-    if found:
-        more = f" (and {len(found) - 1} more; see `seqarchive fhr validate`)" if found[1:] else ""
-        raise BadInput(f"{found[0]}{more}", file=file)
+    document = document_in(file)
+    require_right(document, file, partial=partial)
     _report(settings, set_fhr(settings.place(), identifier, document, dry_run=dry_run))
 
 
@@ -113,13 +110,13 @@ def list_(settings: Settings, filters: Sequence[str], at: str | None) -> None:
 
 
 @command("validate", "seqarchive fhr validate hg38.fhr.json", command_)
-@_partial_option
+@partial_option
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 def validate(settings: Settings, partial: bool, files: Sequence[str]) -> None:
     """Say all that is wrong with documents, by the published schema; exit 5 if anything is."""
     is_right = True
     for file in files:
-        found = problems(_document(file), partial=partial)
+        found = problems(document_in(file), partial=partial)
         is_right &= not found
         if settings.json:
             print_json({"file": file, "problems": found})
@@ -131,7 +128,12 @@ def validate(settings: Settings, partial: bool, files: Sequence[str]) -> None:
         raise click.exceptions.Exit(5)
 
 
-def _document(file: str) -> dict[str, Any]:
+def document_in(file: str) -> dict[str, Any]:
+    """What a file says; ``-`` is standard input.
+
+    Raises:
+        NotFound: There is no such file. BadInput: It is no JSON object.
+    """
     if file == "-":
         return parse(sys.stdin.buffer.read(), "standard input")
     path = Path(file)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from ..errors import AliasConflict, ReadOnly
-from ..genomes.genome import Genome
+from ..errors import AliasConflict, ReadOnly, SourceError
+from ..genomes.genome import Genome, described
 from ..genomes.genomes import Genomes
 from ..genomes.local import LocalMode
+from ..genomes.reading import ReadMode, remotes_of
 from ..inputs import size_of
+from ..instances import MASTER, Instance
 from ..new_aliases import OnConflict
-from ..seqcol.fhr import parse
+from ..rgstore import is_store
+from ..roots import open_readers
+from ..seqcol.fhr import require_right
+from ..services import SequenceServer
 from ..sources import directory_at, is_remote, shown
 from . import (
     Settings,
@@ -30,6 +34,7 @@ from . import (
     with_options,
 )
 from .collection import print_comparison
+from .fhr import document_in, partial_option
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,37 +49,73 @@ def folder_option(function: F) -> F:
     """``--genome-folder``: where the registry is."""
     return click.option(
         "--genome-folder",
-        metavar="DIR",
+        metavar="DIR|URL",
         help="Where the genomes are [--root, $REFGENIE_GENOME_FOLDER, the root of the archive].",
     )(function)
 
 
-def folder_of(settings: Settings, genome_folder: str | None) -> Path:
-    """The folder of the genomes.
-
-    Raises:
-        ReadOnly: It is elsewhere.
-    """
+def _addresses(settings: Settings, genome_folder: str | None) -> list[str]:
+    """The folder of the genomes, or what else they are read from."""
     chosen = genome_folder
     if chosen is None and not settings.roots:
         chosen = os.environ.get("REFGENIE_GENOME_FOLDER") or None
-    address = settings.addresses()[0] if chosen is None else chosen
-    if is_remote(address):
-        raise ReadOnly(f"{shown(address)} is elsewhere; genomes are kept in a directory")
-    return directory_at(address)
+    return settings.addresses() if chosen is None else [chosen]
 
 
 @contextmanager
 def genomes_in(settings: Settings, genome_folder: str | None) -> Iterator[Genomes]:
-    """The genomes of a folder."""
-    with Genomes.local(folder_of(settings, genome_folder)) as genomes:
-        yield genomes
+    """The genomes of a folder, of a release or of a RefgetStore, to be read."""
+    with _reading(settings, genome_folder) as mode:
+        yield Genomes(mode)
+
+
+@contextmanager
+def _reading(settings: Settings, genome_folder: str | None) -> Iterator[ReadMode]:
+    mode = _opened(settings, genome_folder)
+    try:
+        yield mode
+    finally:
+        mode.close()
+
+
+def _opened(settings: Settings, genome_folder: str | None) -> ReadMode:
+    addresses = _addresses(settings, genome_folder)
+    remote = None
+    if not is_remote(addresses[0]):
+        folder = directory_at(addresses[0]).absolute()
+        found = Instance.found(folder, settings.instance)
+        is_own = (found.root, found.name) == (folder, MASTER)
+        if is_own and len(addresses) == 1 and (found.database.exists() or not is_store(folder)):
+            return LocalMode(folder)
+        if is_own or settings.instance is None:  # a release has none of them
+            remote = remotes_of(folder)
+    opened = open_readers(addresses, settings.instance)
+    if isinstance(opened, SequenceServer):
+        opened.close()
+        url = shown(addresses[0])
+        raise SourceError(
+            f"{url} is a server: `seqarchive genome init --server {url} --name NAME` has a genome "
+            "of it in a folder of yours, without a copy"
+        )
+    return ReadMode(opened, remote)
 
 
 @contextmanager
 def _local(settings: Settings, genome_folder: str | None) -> Iterator[LocalMode]:
-    """The same, to be changed; who has a name already is told of ``--force``."""
-    mode = LocalMode(folder_of(settings, genome_folder))
+    """The genomes of a folder, to be changed; who has a name already is told of ``--force``.
+
+    Raises:
+        ReadOnly: It is elsewhere, or a release. NotFound: There is no such release.
+    """
+    address = _addresses(settings, genome_folder)[0]
+    if is_remote(address):
+        raise ReadOnly(f"{shown(address)} is elsewhere; genomes are kept in a directory")
+    folder = directory_at(address)
+    instance = Instance.at(folder, settings.instance or MASTER)
+    if instance.name != MASTER:
+        instance.require()
+    instance.require_writable()
+    mode = LocalMode(folder)
     try:
         yield mode
     except AliasConflict as error:
@@ -88,16 +129,23 @@ def _local(settings: Settings, genome_folder: str | None) -> Iterator[LocalMode]
 _about_options = with_options(
     click.option("--description", help="What it is, in words."),
     click.option("--species", help="Scientific name."),
-    click.option(
-        "--fhr",
-        type=click.Path(path_type=Path, exists=True, dir_okay=False),
-        help="A document of what is to be said of it (FHR, JSON).",
-    ),
+    click.option("--fhr", metavar="FILE", help="What is to be said of it (FHR, JSON)."),
 )
 
 
-def _document(fhr: Path | None) -> dict[str, Any] | None:
-    return None if fhr is None else parse(fhr.read_bytes(), str(fhr))
+def _document(
+    fhr: str | None, description: str | None, species: str | None, *, partial: bool
+) -> dict[str, Any] | None:
+    """What a file says of a genome.
+
+    Raises:
+        NotFound: There is no such file. BadInput: With what the options say it is no FHR.
+    """
+    if fhr is None:
+        return None
+    document = document_in(fhr)
+    require_right(described(document, description, species), fhr, partial=partial)
+    return document
 
 
 @command("init", "seqarchive genome init --fasta hg38.fa.gz --name hg38", command_)
@@ -109,6 +157,7 @@ def _document(fhr: Path | None) -> dict[str, Any] | None:
 @click.option("--remote-digest", "--digest", "digest", help="Its digest there [its name there].")
 @click.option("--name", "-n", "names", multiple=True, required=True, help="Several times for more.")
 @_about_options
+@partial_option
 @click.option("--namespace", help="With --fasta: have the names of its sequences as aliases in it. "
               "Else: of its name there [any].")  # fmt: skip
 @click.option("--keep-mask", is_flag=True, help="Remember what is in lower case.")
@@ -125,14 +174,16 @@ def init(
     names: Sequence[str],
     description: str | None,
     species: str | None,
-    fhr: Path | None,
+    fhr: str | None,
+    partial: bool,
     namespace: str | None,
     keep_mask: bool,
     circular: Sequence[str],
     force: bool,
     genome_folder: str | None,
 ) -> None:
-    """Have a FASTA file as a genome, or one that is elsewhere. Done again, it adds what is new.
+    """Have a FASTA file as a genome, or one that is elsewhere. Done again, it adds what is new;
+    `genome set` replaces what is said of it.
 
     Of a genome elsewhere nothing is copied: `getseq` gets what it needs and keeps it in a cache,
     `genome fetch` gets all of it.
@@ -145,10 +196,11 @@ def init(
     if fasta is None and (keep_mask or circular):
         raise click.UsageError("--keep-mask and --circular are of --fasta")
     on_conflict = OnConflict.REPLACE if force else OnConflict.ERROR
+    document = _document(fhr, description, species, partial=partial)
     about: dict[str, Any] = {
         "description": description,
         "species": species,
-        "fhr": _document(fhr),
+        "fhr": document,
         "namespace": namespace,
         "on_conflict": on_conflict,
     }
@@ -216,7 +268,7 @@ def fetch(settings: Settings, genome_folder: str | None, names: Sequence[str]) -
 @click.argument("url")
 def browse(settings: Settings, genome_folder: str | None, url: str) -> None:
     """List the collections that somebody else has: digest, sequences, names."""
-    with _local(settings, genome_folder) as mode:
+    with _reading(settings, genome_folder) as mode:
         for one in mode.browse(url):
             if settings.json:
                 print_json(one._asdict())
@@ -305,15 +357,16 @@ def set_(
     settings: Settings,
     description: str | None,
     species: str | None,
-    fhr: Path | None,
+    fhr: str | None,
     genome_folder: str | None,
     name: str,
 ) -> None:
-    """Say something of a genome, besides what is said of it already."""
+    """Say something of a genome, besides what is said of it already or in its place."""
     if description is None and species is None and fhr is None:
         raise click.UsageError("say --description, --species or --fhr")
+    document = _document(fhr, description, species, partial=True)
     with _local(settings, genome_folder) as mode:
-        is_new = mode.set(name, description=description, species=species, fhr=_document(fhr))
+        is_new = mode.set(name, description=description, species=species, fhr=document)
         if settings.json:
             print_json({**_facts(mode.find(name)), "changed": is_new})
         else:
@@ -372,7 +425,7 @@ def get(
     genomes: Sequence[str],
 ) -> None:
     """Print the names of genomes; without any, all names and what they mean."""
-    with _local(settings, genome_folder) as found:
+    with _reading(settings, genome_folder) as found:
         if not (named or genome_ or genomes):
             everything = found.aliases.all()
             if settings.json:

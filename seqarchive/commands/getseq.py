@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
 from ..beds import read_bed
+from ..errors import Ambiguous, BadInterval, NotFound
 from ..exporting import WIDTH, write_fasta
+from ..genomes.genome import Genome
 from ..genomes.loci import Locus
+from ..inputs import label_of
 from ..seqcol.digests import Member
 from ..sequences import reverse_complement
 from . import Settings, command, lines_of, print_json
@@ -64,11 +67,8 @@ def command_(
         for text in texts:
             member, start, end = chosen.locate(text)
             found.append((_label(member, start, end, text), member, start, end, reverse))
-        for one in [] if bed is None else read_bed(lines_of(bed), bed):
-            place = Locus(one.chromosome, one.start, one.end)
-            member, start, end = chosen.locate(place)
-            label = f"{one.name}::{place}" if one.name else str(place)
-            found.append((label, member, start, end, one.is_minus != reverse))
+        if bed is not None:
+            found += _bed(chosen, bed, reverse)
         for label, member, start, end, is_reverse in found:
             residues = chosen.residues(member, start, end)
             if is_reverse:
@@ -89,6 +89,27 @@ def command_(
                 write_fasta(sys.stdout, label, [residues], width)
             else:
                 sys.stdout.write(residues + "\n")
+
+
+def _bed(genome: Genome, name: str, reverse: bool) -> Iterator[_Found]:
+    """The ranges of a BED file.
+
+    Raises:
+        NotFound, Ambiguous, BadInterval: As ``locate`` does, with the file and the line.
+    """
+    file = label_of(name)
+    for one in read_bed(lines_of(name), file):
+        place = Locus(one.chromosome, one.start, one.end)
+        try:
+            member, start, end = genome.locate(place)
+        except BadInterval as error:
+            raise BadInterval(error.message, file=file, line=one.line) from None
+        except NotFound as error:
+            raise NotFound(f"{file}, line {one.line}: {error}") from None
+        except Ambiguous as error:
+            raise Ambiguous(f"{file}, line {one.line}: {error}", error.candidates) from None
+        label = f"{one.name}::{place}" if one.name else str(place)
+        yield label, member, start, end, one.is_minus != reverse
 
 
 def _label(member: Member, start: int, end: int, text: str) -> str:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .genomes import Genomes
     from .local import LocalMode, StoreAliasManager
     from .loci import Locus
+    from .reading import ReadMode
     from .remote import RemoteGenome, RemoteGenomes
     from .server import ServerMode
     from .sources import make_source
@@ -19,6 +20,7 @@ __all__ = [
     "Genomes",
     "LocalMode",
     "Locus",
+    "ReadMode",
     "RemoteGenome",
     "RemoteGenomes",
     "ServerMode",
@@ -32,6 +34,7 @@ _HOMES = {
     "Genomes": "genomes",
     "LocalMode": "local",
     "Locus": "loci",
+    "ReadMode": "reading",
     "RemoteGenome": "remote",
     "RemoteGenomes": "remote",
     "ServerMode": "server",
@@ -44,3 +47,7 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -66,6 +66,10 @@ class GenomeSource(Protocol):
     def listed(self) -> Iterator[Listed]:
         """All collections."""
 
+    def giving(self, collection: Collection, /) -> GenomeSource:
+        """The source that gives the residues of a collection of this one, and whose the other
+        methods are to be asked of it: itself, or one beside it."""
+
     def members(self, collection: Collection) -> list[Stored]:
         """The members of a collection, with all that is needed to fetch them later.
 

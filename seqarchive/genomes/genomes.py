@@ -98,6 +98,8 @@ class Genomes:
             NotFound: There is none. Ambiguous: The name means several collections. Both are
                 ``KeyError``.
         """
+        if not isinstance(name, str):
+            raise NotFound(f"there is no genome {name!r}: genomes have texts for names")
         return self.mode.find(name)
 
     def __contains__(self, name: object) -> bool:

@@ -8,42 +8,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import loading
 from ..deflines import Naming
 from ..errors import BadName, NotFound, SeqArchiveError
-from ..identifiers import Alias, Digest, check_alias
+from ..identifiers import Alias, check_alias
 from ..instances import Instance
 from ..load_options import LoadOptions, LoadReport
 from ..namespaces import GENOMES, canonical
 from ..new_aliases import OnConflict
 from ..reader import ArchiveReader
-from ..seqcol.archived import ArchivedCollection
 from ..seqcol.digests import digests_of
-from ..seqcol.fhr import merged
+from ..seqcol.fhr import merged, require_agreement
 from ..seqcol.naming import name_collections, set_fhr
 from ..seqcol.of_files import members_of_file
-from .genome import (
-    Genome,
-    described,
-    meanings_in,
-    names_in,
-    require_free,
-    taken_from,
-)
+from .genome import Genome, described, require_free, taken_from
 from .opening import make_source
-from .remote import RemoteGenome, RemoteGenomes
+from .reading import GenomeAliases, ReadMode, remotes_of
+from .remote import RemoteGenome
 
 if TYPE_CHECKING:
     from .fetching import FetchReport
-    from .genome_source import Listed
-
-_NEAR = 3
 
 
 class Initialized(NamedTuple):
@@ -55,7 +42,7 @@ class Initialized(NamedTuple):
     report: LoadReport | None = None
 
 
-class LocalMode:
+class LocalMode(ReadMode):
     """The genomes of a folder, which is the root of an archive; it is made when it is needed.
 
     Args:
@@ -64,8 +51,9 @@ class LocalMode:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder).absolute()
-        self.aliases = StoreAliasManager(self)
-        self.remote = RemoteGenomes(self.folder / "genomes")
+        self.remote = remotes_of(self.folder)
+        super().__init__(None, self.remote)
+        self.aliases: StoreAliasManager = StoreAliasManager(self)
         self._opened: ArchiveReader | None = None
 
     def __repr__(self) -> str:
@@ -117,7 +105,9 @@ class LocalMode:
 
         Raises:
             BadName: A name that cannot be one. AliasConflict: It means another genome already.
-            BadInput, Locked, NotFound: As they say. Nothing is changed then.
+            Conflict: Something else is said of it already; ``set`` replaces that. BadInput: A
+            file that is not right, or has a name twice. Locked, NotFound: As they say. Nothing is
+            changed then.
         """
         aliases = tuple(_alias(name) for name in names)
         if not aliases:
@@ -128,13 +118,13 @@ class LocalMode:
             on_conflict,
             collections=aliases,
             fhr=described(fhr, description, species) or None,
+            is_genome=True,
             **options,
         )
         report = loading.load(self.instance, [os.fspath(fasta)], load_options, progress)
         digest = report.files[0]["collection"]
-        counts = report.sequences_added + report.aliases_added + report.aliases_moved
         self._come_home(digest)
-        return Initialized(self.find(digest), bool(counts), report)
+        return Initialized(self.find(digest), report.batch is not None, report)
 
     def _require_free_elsewhere(
         self, fasta: str | os.PathLike[str], aliases: Sequence[Alias], on_conflict: OnConflict
@@ -184,7 +174,8 @@ class LocalMode:
 
         Raises:
             SourceError: There is nothing at the address. NotFound, Ambiguous: The source has no
-                such collection, or several. AliasConflict: See ``on_conflict``.
+                such collection, or several. AliasConflict: See ``on_conflict``. Conflict: As for
+                ``init``.
         """
         aliases = [_alias(name) for name in names]
         if not aliases:
@@ -197,9 +188,13 @@ class LocalMode:
         taken = taken_from(here, called, digest)
         if on_conflict is OnConflict.ERROR:
             require_free(here, called, digest)
-        if self._here(digest) is not None:  # its sequences are in the archive
+        known = self._here(digest)
+        if known is not None:  # its sequences are in the archive
+            more = described(fhr, description, species)
+            require_agreement(known.fhr() or {}, more, digest)
             n_new = self.aliases.set(called, digest, on_conflict=on_conflict)
-            return Initialized(self.find(digest), bool(n_new))
+            is_new = self.set(digest, fhr=more)
+            return Initialized(self.find(digest), bool(n_new) or is_new)
         if taken and on_conflict is OnConflict.REPLACE:
             self.aliases.remove(taken)
         added = self.remote.add(
@@ -233,10 +228,6 @@ class LocalMode:
 
         return fetch_all(genome, self.instance, progress, **options)
 
-    def browse(self, url: str) -> Iterator[Listed]:
-        """The collections that somebody else has; raises as ``make_source``."""
-        return make_source(url, cache=self.remote.cache).listed()
-
     def sync(self) -> Iterator[tuple[RemoteGenome, str]]:
         """Look again at the sources of all remote genomes: whether they have them, and how their
         residues are read. Each with ``same``, ``changed``, or what is wrong."""
@@ -248,86 +239,7 @@ class LocalMode:
             except SeqArchiveError as error:
                 yield genome, str(error)
 
-    def _remote_genome(self, remote: RemoteGenome, asked: str = "") -> Genome:
-        archive = self.archive
-        names = sorted(remote.names, key=lambda name: name != asked)
-        return Genome(
-            names,
-            remote.collection,
-            remote,
-            meanings=partial(meanings_in, archive),
-            source=remote.url,
-        )
-
     # --- all of them ------------------------------------------------------------------------------
-
-    def find(self, name: str) -> Genome:
-        """The genome of a name or of a digest.
-
-        A name of a genome counts first; then any name of a collection, with its namespace or
-        without.
-
-        Raises:
-            NotFound: There is none; the message has the names that are near. Ambiguous: A name of
-                several collections.
-        """
-        return self._as_genome(self._find(name), name)
-
-    def _as_genome(self, found: ArchivedCollection | RemoteGenome, asked: str) -> Genome:
-        if isinstance(found, RemoteGenome):
-            return self._remote_genome(found, asked.removeprefix(f"{GENOMES}:"))
-        archive = self.archive
-        assert archive is not None
-        return self._genome(archive, found, asked)
-
-    def _find(self, name: str) -> ArchivedCollection | RemoteGenome:
-        here = self._here(f"{GENOMES}:{name.removeprefix(f'{GENOMES}:')}")
-        if here is not None:
-            return here
-        with suppress(NotFound):
-            return self.remote.find(name)
-        here = self._here(name)
-        if here is None:
-            raise NotFound(f"there is no genome {name!r}{self._near(name)}")
-        return here
-
-    def _here(self, identifier: str) -> ArchivedCollection | None:
-        """A collection of the archive."""
-        archive = self.archive
-        if archive is None:
-            return None
-        try:
-            return archive.collection(identifier)
-        except NotFound:
-            return None
-
-    def _near(self, name: str) -> str:
-        near = get_close_matches(name, self.aliases.names(), _NEAR)
-        return f"; there is {', '.join(near)}" if near else ""
-
-    def _genome(
-        self, archive: ArchiveReader, collection: ArchivedCollection, asked: str = ""
-    ) -> Genome:
-        """A collection as a genome; first of its names is the one that was asked for."""
-        names = [one.alias for one in collection.aliases() if one.namespace == GENOMES]
-        names.sort(key=lambda name: name != asked.removeprefix(f"{GENOMES}:"))
-        return Genome(
-            names,
-            collection,
-            archive,
-            meanings=partial(meanings_in, archive),
-            is_circular=lambda digest: archive.is_circular(f"sha512t24u:{digest}"),
-        )
-
-    def genomes(self) -> list[Genome]:
-        """All genomes, by their first names."""
-        archive, found = self.archive, []
-        for digest in dict.fromkeys(self.aliases.here().values()):
-            assert archive is not None
-            found.append(self._genome(archive, archive.collection(digest)))
-        here = {genome.digest for genome in found}
-        found += [self._remote_genome(one) for one in self.remote.list() if one.digest not in here]
-        return sorted(found, key=lambda genome: genome.name)
 
     def remove(self, name: str) -> list[str]:
         """Have a genome be none any more: its names end. Its sequences stay in the archive.
@@ -356,7 +268,8 @@ class LocalMode:
         species: str | None = None,
         fhr: Mapping[str, Any] | None = None,
     ) -> bool:
-        """Say something of a genome, besides what is said already. Returns whether that is new.
+        """Say something of a genome, besides what is said already or in its place. Returns whether
+        that is new.
 
         Args:
             description, species: As for ``described``.
@@ -386,42 +299,10 @@ def _alias(name: str) -> Alias:
     return Alias(GENOMES, check_alias(name.removeprefix(f"{GENOMES}:")))
 
 
-class StoreAliasManager:
+class StoreAliasManager(GenomeAliases):
     """The names of the genomes of a folder."""
 
-    def __init__(self, mode: LocalMode) -> None:
-        self._mode = mode
-
-    def here(self) -> dict[str, Digest]:
-        """The names of genomes in the archive, and the digests that they mean, sorted."""
-        return names_in(self._mode.archive)
-
-    def elsewhere(self) -> dict[str, Digest]:
-        """The same of remote genomes."""
-        return {name: one.digest for one in self._mode.remote.list() for name in one.names}
-
-    def all(self) -> dict[str, Digest]:
-        """All names and the digests that they mean, sorted."""
-        return dict(sorted({**self.elsewhere(), **self.here()}.items()))
-
-    def names(self) -> list[str]:
-        """All names, sorted."""
-        return list(self.all())
-
-    def resolve(self, name: str) -> str | None:
-        """The digest of the genome that a name means; None if it means none."""
-        try:
-            return self._mode.find(name).digest
-        except NotFound:
-            return None
-
-    def get(self, identifier: str) -> list[str]:
-        """The names of a genome.
-
-        Raises:
-            NotFound: There is no such genome.
-        """
-        return list(self._mode.find(identifier).names)
+    _mode: LocalMode
 
     def set(
         self,

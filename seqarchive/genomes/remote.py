@@ -35,6 +35,7 @@ from ..new_aliases import OnConflict
 from ..readable import Collection
 from ..remote.cache import DiskCache
 from ..rgstore.parsing import is_digest
+from ..seqcol.fhr import merged, require_agreement
 from ..sources import is_remote, shown
 from ..sources.base import Interrupted, NoRanges
 from .genome import described, require_free, taken_from
@@ -210,23 +211,29 @@ class RemoteGenomes:
             names: What to call it; it keeps those that it has.
             namespace: Of the alias; all if None.
             description, species: Of its FHR.
-            fhr: What is said of it; what the source says if None.
+            fhr: What else is said of it; what the source says if None, and nothing is said yet.
             on_conflict: When a name means another genome.
 
         Raises:
             NotFound, Ambiguous, SourceError, Corrupt: Of the source.
-            AliasConflict: See ``on_conflict``; nothing was changed.
+            AliasConflict: See ``on_conflict``; nothing was changed. Conflict: Something else is
+                said of it here.
         """
         called = tuple(dict.fromkeys(checked_name(name) for name in names))
-        for address in (source.url, source.address):
-            _require_public(address)
+        _require_public(source.url)
         collection = source.collection(identifier, namespace)
+        source = source.giving(collection)
+        _require_public(source.address)
         members = source.members(collection)
         said = _checked_fhr(fhr if fhr is not None else collection.fhr(), source.address)
         with self._writing() as entries:
             known = entries.get(collection.digest)
-            if fhr is None and known is not None and known.fhr is not None:
-                said = known.fhr
+            if known is not None and known.fhr is not None:
+                more = described(fhr, description, species)
+                require_agreement(known.fhr, more, collection.digest)
+                said = _checked_fhr(merged(known.fhr, more), "the document")
+            else:
+                said = described(said, description, species)
             own, kept = _granted(entries, collection.digest, called, on_conflict)
             entry = Entry(
                 digest=parse_digest(collection.digest),
@@ -235,7 +242,7 @@ class RemoteGenomes:
                 url=source.url,
                 address=source.address,
                 access=source.access(),
-                fhr=described(said, description, species) or None,
+                fhr=said or None,
                 added=known.added if known else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 serial=known.serial if known else 0,
                 n_members=len(members),
@@ -605,7 +612,9 @@ class RemoteGenome:
             return None
         try:
             source = make_source(entry.url, cache=self.registry.cache)
-            members = source.members(source.collection(self.digest))
+            collection = source.collection(self.digest)
+            source = source.giving(collection)
+            members = source.members(collection)
         except SeqArchiveError:  # the first error says more
             return None
         now = (source.kind, source.address, source.access(), members)

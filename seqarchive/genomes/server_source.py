@@ -220,6 +220,11 @@ class ServerSource:
         names: dict[str, list[str]] = {}
         for name, digest in self.names():
             names.setdefault(digest, []).append(name)
+        for one in self.digests():
+            yield named(one, None, names.get(one, ()))
+
+    def digests(self) -> Iterator[Digest]:
+        """Those of all collections."""
         seen: set[Digest] = set()
         for page in range(_MOST):
             where = f"{self._names.address}/list/collection"
@@ -232,8 +237,7 @@ class ServerSource:
             if len(digests) != len(rows):
                 raise SourceError(f"{where}: not all of it are digests")
             new = [one for one in dict.fromkeys(digests) if one not in seen]
-            for one in new:
-                yield named(one, None, names.get(one, ()))
+            yield from new
             seen.update(new)
             if not new or len(seen) >= min(_total(found), _MOST):
                 return
@@ -266,6 +270,10 @@ class ServerSource:
         """The members of a collection, which were checked when it came."""
         found = [Stored(one.name, "", one.length, one.digest, "") for one in collection.members()]
         return require_same(found, collection.digest, self.address)
+
+    def giving(self, _collection: Collection) -> ServerSource:
+        """Itself."""
+        return self
 
     def access(self) -> dict[str, str]:
         """Where the residues are."""

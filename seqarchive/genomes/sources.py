@@ -41,7 +41,8 @@ def make_source(url: str | os.PathLike[str], *, cache: DiskCache | None = None) 
 
     Raises:
         SourceError: None of them, or nobody answers; names each URL that was tried, and what it
-            answered. Corrupt, NewerFormat: A store that cannot be read.
+            answered. NotFound: No such directory. Corrupt, NewerFormat: A store that cannot be
+            read.
     """
     text = os.fspath(url).strip()
     if not is_remote(text):
@@ -84,6 +85,8 @@ def _described(mode: str, template: str, address: str) -> Manifest:
 
 
 def _in_directory(path: str) -> GenomeSource:
+    if not Path(path).exists():
+        raise NotFound(f"{path}: no such directory")
     tried = []
     if is_store(path):
         source = DirectorySource(path)
@@ -177,7 +180,12 @@ class _Probe:
         self._tried.append(f"{shown(base)}/{path}: no JSON object")
         return None
 
-    def _store(self, address: str, server: ServerSource | None = None) -> StoreSource | None:
+    def _store(self, address: str, server: str | None = None) -> StoreSource | None:
+        """A store.
+
+        Args:
+            server: Where the one is that named it.
+        """
         data = self._read(address, MANIFEST)
         if data is None:
             return None
@@ -186,8 +194,16 @@ class _Probe:
             self._tried.append(f"{where}: no manifest of a store")
             return None
         manifest = parse_manifest(data, where)
+        if server is None:
+            return StoreSource(address, manifest, data=data, url=self._url, cache=self._cache)
         return StoreSource(
-            address, manifest, data=data, url=self._url, server=server, cache=self._cache
+            address,
+            manifest,
+            data=data,
+            url=self._url,
+            server=ServerSource(server, None),
+            residues=lambda: _Probe(self._url, self._cache)._residues_of(server),
+            cache=self._cache,
         )
 
     def _server(self) -> GenomeSource | None:
@@ -212,7 +228,7 @@ class _Probe:
             self._tried.append(f"{shown(base)}/service-info: the store is at {address!r:.80}")
             return None
         try:
-            return self._store(address.rstrip("/"), ServerSource(base, None))
+            return self._store(address.rstrip("/"), base)
         except (Corrupt, NewerFormat) as error:  # the server itself may give residues
             self._tried.append(str(error))
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,10 +18,19 @@ from ..rgstore.layout import Mode
 from ..rgstore.parsing import Manifest, Row
 from ..rgstore.payloads import Payloads
 from ..rgstore.reading import RefgetStore
+from ..sources import shown
 from ..sources.base import Denied, Refused
 from ..sources.directory import DirectorySource
 from ..sources.opening import open_source
-from .genome_source import SHORTLY, Listed, ambiguous, digest_in, named, require_same
+from .genome_source import (
+    SHORTLY,
+    GenomeSource,
+    Listed,
+    ambiguous,
+    digest_in,
+    named,
+    require_same,
+)
 from .listed import Stored
 from .server_source import ServerSource
 
@@ -37,7 +46,9 @@ class StoreSource:
         manifest: What is known of its manifest.
         data: The manifest, if it was read just now.
         url: What was asked for; the address itself if None.
-        server: Whoever named the store, and may know more names.
+        server: Whoever named the store, and may know more names and collections.
+        residues: Finds the same as one that gives residues, if it does: an export may be older
+            than what it is of, or a part of it.
         cache: For indexes.
     """
 
@@ -51,6 +62,7 @@ class StoreSource:
         data: bytes | None = None,
         url: str | None = None,
         server: ServerSource | None = None,
+        residues: Callable[[], ServerSource | None] = lambda: None,
         cache: DiskCache | None = None,
         delays: tuple[float, ...] = SHORTLY,
     ) -> None:
@@ -59,6 +71,8 @@ class StoreSource:
         self._manifest = manifest
         self._data = data
         self._server = server
+        self._residues = residues
+        self._beside: ServerSource | None = None
         self._cache = cache
         source = open_source(address)
         self._files = (
@@ -85,9 +99,26 @@ class StoreSource:
         try:
             return self._store.collection(digest or name)
         except NotFound:
-            raise NotFound(f"{self.address} has no collection {name!r}") from None
+            return self._served(digest, name)
         except Ambiguous as error:
             raise self._several(name, error) from None
+
+    def _served(self, digest: str | None, name: str) -> Collection:
+        """A collection that the store lacks."""
+        if self._beside is None and digest is not None:
+            self._beside = self._residues()
+        if self._beside is None or digest is None:
+            raise NotFound(f"{shown(self.address)} has no collection {name!r}")
+        try:
+            return self._beside.collection(digest)
+        except NotFound as error:
+            raise NotFound(f"{shown(self.address)} has no collection {name!r}; {error}") from None
+
+    def giving(self, collection: Collection, /) -> GenomeSource:
+        """Itself; the server of a collection that the store lacks."""
+        if self._beside is None or isinstance(collection, StoreCollection):
+            return self
+        return self._beside
 
     def _several(self, name: str, error: Ambiguous) -> Ambiguous:
         bare = name.partition(":")[2]
@@ -99,15 +130,22 @@ class StoreSource:
         return ambiguous(name, found)
 
     def listed(self) -> Iterator[Listed]:
-        """All collections of the index."""
+        """All collections of the index; then those that the server has besides."""
         names: dict[str, list[str]] = {}
         for alias, meant in self._store.all_collection_aliases():
             names.setdefault(meant, []).append(str(alias))
         if self._server is not None:
             for name, digest in self._server.names():
                 names.setdefault(digest, []).append(name)
+        seen = set()
         for one in self._store.collections():
+            seen.add(one.digest)
             yield named(Digest(one.digest), len(one), names.get(one.digest, ()))
+        if self._server is not None:
+            with suppress(NotFound, Denied, Refused):  # it may have no list
+                for digest in self._server.digests():
+                    if digest not in seen:
+                        yield named(digest, None, names.get(digest, ()))
 
     def members(self, collection: Collection) -> list[Stored]:
         """The list of a collection, checked."""
@@ -147,8 +185,9 @@ class StoreSource:
         self._files.close()
         if self._opened is not None:
             self._opened.close()
-        if self._server is not None:
-            self._server.close()
+        for one in (self._server, self._beside):
+            if one is not None:
+                one.close()
 
 
 def _row(member: Stored) -> Row:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
-from ..errors import BadInput
+from ..errors import BadInput, Conflict
 
 #: A document with all that there is to say is far smaller.
 _MAX_BYTES = 16 << 20
@@ -136,6 +136,14 @@ def problems(document: Mapping[str, Any], *, partial: bool = False) -> list[str]
     return found
 
 
+def require_right(document: Mapping[str, Any], file: str, *, partial: bool = False) -> None:
+    """Raise BadInput, naming the file that has it, if anything is wrong with a document."""
+    found = problems(document, partial=partial)
+    if found:
+        more = f" (and {len(found) - 1} more; see `seqarchive fhr validate`)" if found[1:] else ""
+        raise BadInput(f"{found[0]}{more}", file=file)
+
+
 def _wrong(
     path: str, value: Any, wanted: Check | dict[str, Check] | list[Check | dict[str, Check]]
 ) -> Iterator[str]:
@@ -198,6 +206,26 @@ def value_at(document: Mapping[str, Any], path: str) -> list[str]:
         found = [one[name] for one in inner if isinstance(one, dict) and name in one]
     flat = [one for value in found for one in (value if isinstance(value, list) else [value])]
     return [one if isinstance(one, str) else json.dumps(one) for one in flat]
+
+
+def require_agreement(document: Mapping[str, Any], more: Mapping[str, Any], digest: str) -> None:
+    """Raise Conflict if ``merged`` would say something in the place of something else.
+
+    Args:
+        digest: Of the collection of which the first one is said.
+    """
+    for name, value in more.items():
+        before = document.get(name, value)
+        if isinstance(before, dict) and isinstance(value, dict):
+            pairs = [(f"{name}.{one}", before.get(one, now), now) for one, now in value.items()]
+        else:
+            pairs = [(name, before, value)]
+        for path, said, now in pairs:
+            if said != now:
+                raise Conflict(
+                    f"of {digest} it is said already that {path} is {said!r:.60}, and not "
+                    f"{now!r:.60}; nothing was changed: `genome set` replaces what is said"
+                )
 
 
 def merged(document: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

@@ -37,10 +37,8 @@ def name_collection(
         counts.known += 1
         return
     if now is not None and collection_id is not None:
-        conflict = (
-            f"{alias} is the collection {_digest(batch.connection, collection_id)} here but "
-            f"{_digest(batch.connection, now)} already"
-        )
+        wanted, known = (collection_digest(batch.connection, one) for one in (collection_id, now))
+        conflict = f"{alias} is the collection {wanted} here but {known} already"
         counts.conflicts.append(conflict)
         if on_conflict is OnConflict.ERROR:
             raise AliasConflict(
@@ -58,7 +56,8 @@ def name_collection(
     NAMES.say(batch, *key, value=collection_id)
 
 
-def _digest(connection: sqlite3.Connection, collection_id: int) -> str:
+def collection_digest(connection: sqlite3.Connection, collection_id: int) -> str:
+    """The digest of a collection."""
     row = connection.execute(
         "SELECT digest FROM collections WHERE id = ?", (collection_id,)
     ).fetchone()
@@ -139,7 +138,7 @@ def set_fhr(
         report: dict[str, Any] = {
             "batch": None,
             "dry_run": dry_run,
-            "collection": _digest(batch.connection, collection_id),
+            "collection": collection_digest(batch.connection, collection_id),
             "changed": is_new,
         }
         if is_new and not dry_run:
@@ -178,7 +177,7 @@ def revert_log(
 
 def _named(connection: sqlite3.Connection, log: Log, key: tuple[Any, ...]) -> str:
     if log is FHR:
-        return f"the FHR of collection {_digest(connection, key[0])}"
+        return f"the FHR of collection {collection_digest(connection, key[0])}"
     if log is MEANINGS:
         return f"what {key[0]} is"
     if log is DERIVATIONS:
