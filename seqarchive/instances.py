@@ -113,10 +113,11 @@ class Instance:
 
     def require(self) -> None:
         """Raise NotFound, saying what to do, unless there is something to open; Corrupt if only
-        its database is missing."""
+        its database is missing; ReadOnly if the root is an instance itself."""
         if self.database.is_file():
             return
         self.require_no_shards()
+        self._require_outside()
         if self.name != MASTER:
             raise NotFound(
                 f"there is no instance {self.name!r} in {self.root}; "
@@ -137,7 +138,8 @@ class Instance:
             )
 
     def require_writable(self) -> None:
-        """Raise ReadOnly for a snapshot, whatever its permissions say."""
+        """Raise ReadOnly for a snapshot, whatever its permissions say; and for what would be an
+        instance inside of an instance."""
         if self.name != MASTER:
             raise ReadOnly(
                 f"{self.name!r} is a snapshot and never changes; only {MASTER!r} can be written"
@@ -146,3 +148,11 @@ class Instance:
             raise ReadOnly(
                 f"{self.directory} holds a snapshot, which never changes (see its manifest.json)"
             )
+        self._require_outside()
+
+    def _require_outside(self) -> None:
+        root = self.root.absolute()
+        if not self.directory.exists() and (root / self.database.name).is_file():
+            is_snapshot = (root / self.manifest.name).is_file()
+            what = "a snapshot, which never changes" if is_snapshot else "an instance"
+            raise ReadOnly(f"{root} is {what}; the root of its archive is {root.parent}")

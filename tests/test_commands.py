@@ -880,7 +880,7 @@ def test_get_prints_nothing_when_one_id_is_missing_or_one_range_is_wrong(
     bed.write_text("ref:a\t0\t4\nref:a\tzero\t4\n")
     refused(cli("get", "ref:a", "--bed", bed), 5, f"{bed}, line 2")
     bed.write_text("ref:a\t0\t4\nref:b\t0\t40\n")
-    refused(cli("get", "--bed", bed), 5, "ref:b", "0-40")
+    refused(cli("get", "--bed", bed), 5, f"{bed}, line 2: ref:b", "0-40")
     names = tmp_path / "names"
     names.write_text("ref:a\nref:absent\n")
     refused(cli("get", "--from", names), 3, "ref:absent")

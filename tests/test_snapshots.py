@@ -694,6 +694,19 @@ def test_nothing_can_be_written_into_a_snapshot(
     assert untidy(loaded) == []
 
 
+@pytest.mark.parametrize("inside", ["r1", "master"])
+def test_no_archive_is_made_inside_of_one(loaded: Path, tmp_path: Path, inside: str) -> None:
+    """The directory of an instance can be read; for a root, it must not be taken."""
+    take(loaded, "r1")
+    open_up(loaded / "r1")
+    before = contents(loaded)
+    for command in (["init"], *writing_commands(tmp_path)):
+        code, err = run(loaded / inside, *command)
+        assert (code, err.count("\n")) == (8, 1), (command, err)
+        assert f"the root of its archive is {loaded}\n" in err
+    assert contents(loaded) == before
+
+
 def test_nothing_can_be_written_into_a_snapshot_that_lost_its_manifest(
     loaded: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,9 @@ class _Wanted(NamedTuple):
     start: int | None
     end: int | None
     reverse: bool
+    file: str | None = None
+    line: int | None = None
+    """Where it is said, if that is a file."""
 
 
 @command("get", "seqarchive get refseq:NC_001133.9:100-160 md5:3332ed720ac7eaa9b3655c06f6b9e196")
@@ -103,7 +106,8 @@ def _bed(
             raise NotFound(f"{name}, line {one.line}: {identifier!r} is not in the archive")
         label = f"{one.name}::" if one.name else ""
         where = f"{label}{identifier}:{one.start}-{one.end}"
-        yield _Wanted(where, identifier, one.start, one.end, one.is_minus != reverse)
+        is_other = one.is_minus != reverse
+        yield _Wanted(where, identifier, one.start, one.end, is_other, name, one.line)
 
 
 def _checked(archive: ArchiveReader | Readers, wanted: _Wanted, *, clamp: bool) -> _Wanted:
@@ -118,7 +122,8 @@ def _checked(archive: ArchiveReader | Readers, wanted: _Wanted, *, clamp: bool) 
             circular=archive.is_circular(wanted.identifier),
         )
     except BadInterval as error:
-        raise BadInterval(f"{wanted.identifier}: {error.message}") from None
+        message = f"{wanted.identifier}: {error.message}"
+        raise BadInterval(message, file=wanted.file, line=wanted.line) from None
     return wanted._replace(start=start, end=end)
 
 
