@@ -58,6 +58,7 @@ class _Known(NamedTuple):
     length: int
     names: list[Alias]
     """Those that do not follow from the residues."""
+    is_circular: bool
     said: dict[str, Any]
     """What else there is to pass on: ``added``, ``alphabet``."""
 
@@ -184,7 +185,7 @@ def _known(
     if "digest" not in digests or type(length) is not int or not 0 <= length < _MOST:
         raise SourceError(f"{where}: it does not say the digest and the length of the sequence")
     stored = StoredDigests(*(digests.get(name, b"") for name in StoredDigests._fields))
-    return _Known(stored, length, sorted(names), said)
+    return _Known(stored, length, sorted(names), document.get("circular") is True, said)
 
 
 def open_service(address: str) -> SequenceServer:
@@ -207,13 +208,13 @@ def open_service(address: str) -> SequenceServer:
     elif url != plain or plain.endswith("/seqrepo"):
         base = f"{plain}/1"
     else:
+        with suppress(NotFound, Denied, Refused):  # it says more of a sequence
+            return SequenceServer(address, _Refget(plain))
         base = f"{plain}/seqrepo/1"
     seqrepo = _SeqRepoRest(base)
     with suppress(NotFound, Denied, Refused):
         if "dependencies" in _object(seqrepo.server, "ping"):
             return SequenceServer(address, seqrepo)
-    with suppress(NotFound, Denied, Refused):
-        return SequenceServer(address, _Refget(plain))
     raise NotFound(f"{shown(plain)}: no server of sequences")
 
 
@@ -288,9 +289,8 @@ class SequenceServer(OnlyRead):
         return self._locate(identifier).digest
 
     def is_circular(self, identifier: str) -> bool:
-        """False: a server does not say that of any sequence."""
-        self._locate(identifier)
-        return False
+        """Whether the server says that it is a circular molecule; SeqRepo's services never do."""
+        return self._locate(identifier).is_circular
 
     def __getitem__(self, identifier: str) -> ArchivedSequence:
         found = self._locate(identifier)
@@ -312,20 +312,27 @@ class SequenceServer(OnlyRead):
             NotFound, Ambiguous, BadInterval: As they say. SourceError: The network or the server
                 failed. DigestMismatch: The sequence came whole, and is another one.
         """
-        found = self._locate(identifier)
         try:
-            first, last = check_interval(start, end, found.length, clamp=clamp)
+            return self._part(self._locate(identifier), start, end, clamp=clamp)
         except BadInterval as error:
             raise BadInterval(f"{identifier}: {error.message}") from None
-        return self._residues(found, first, last).decode("ascii")
 
     def fetch_digest(self, digest: Digest, start: int | None = None, end: int | None = None) -> str:
         """Residues of the sequence with a sha512t24u digest."""
         with self._lock:
             found = self._lengths.get(digest)
-        found = found or self._locate(f"ga4gh:SQ.{digest}")
-        first, last = check_interval(start, end, found.length)
-        return self._residues(found, first, last).decode("ascii")
+        return self._part(found or self._locate(f"ga4gh:SQ.{digest}"), start, end)
+
+    def _part(
+        self, known: _Known, start: int | None, end: int | None, *, clamp: bool = False
+    ) -> str:
+        first, last = check_interval(
+            start, end, known.length, clamp=clamp, circular=known.is_circular
+        )
+        if first > last:  # over the origin
+            ends = self._residues(known, first, known.length), self._residues(known, 0, last)
+            return b"".join(ends).decode("ascii")
+        return self._residues(known, first, last).decode("ascii")
 
     def pieces(self, identifier: str, size: int = 1 << 20) -> Iterator[str]:
         """The residues of a sequence in pieces of at most ``size``, once all of it is checked."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..errors import NotFound
 from ..releases import releases
 from ..sources.base import Source
 from ..sources.opening import open_source
@@ -42,12 +44,23 @@ def command_(
 ) -> None:
     """Get a release, the newest without NAME, from a root that somebody publishes.
 
-    URL is a directory, http(s):// of any web server, or s3://bucket/prefix. Only files that no
+    URL is a directory, http(s):// of any web server or of `seqarchive serve`, or
+    s3://bucket/prefix. Only files that no
     instance here has are fetched; every byte is checked against the manifest. A pull that was
     interrupted goes on where it was.
     """
-    with closing(open_source(url)) as source:
-        _pull(settings, source, name, only_list=only_list, keys=keys, jobs=jobs)
+    bring = partial(_pull, settings, only_list=only_list, keys=keys, jobs=jobs)
+    try:
+        with closing(open_source(url)) as source:
+            bring(source, name)
+    except NotFound:
+        if not url.lower().startswith(("http://", "https://")):
+            raise
+        below = open_source(f"{url.rstrip('/')}/releases")  # where a server of ours has them
+        with closing(below), suppress(NotFound):
+            bring(below, name)
+            return
+        raise
 
 
 def _pull(
