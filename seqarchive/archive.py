@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from itertools import chain, islice
+from typing import Any, TextIO
 
 from . import loading, namespaces
 from .alias_tables import import_aliases, retire_aliases
 from .deflines import Naming
 from .errors import BadName, ReadOnly
+from .exporting import WIDTH, fasta_records, write_fasta
 from .identifiers import Alias, Digest, digest_of, parse_alias
 from .instances import Instance
 from .loading import LoadOptions, LoadReport
@@ -87,6 +90,42 @@ class Archive(ArchiveReader):
         options = LoadOptions(Naming(names[0].namespace), OnConflict(on_conflict))
         loading.store_records(self.instance, [record], options)
         return digest
+
+    def export(
+        self,
+        to: str | os.PathLike[str] | TextIO,
+        identifiers: Sequence[str] | None = None,
+        *,
+        namespace: str | None = None,
+        width: int = WIDTH,
+    ) -> int:
+        """Write FASTA that ``load`` takes in again: the same sequences under the same names.
+
+        Args:
+            to: A path, where a file is replaced, or a stream of text.
+            identifiers: Which sequences, in this order; all if None.
+            namespace: Only sequences with an alias in it.
+            width: Residues of a line; 0 for one line.
+
+        Returns:
+            The number of records.
+
+        Raises:
+            NotFound, Ambiguous: Of an identifier, before anything is written.
+        """
+        records = fasta_records(self, identifiers, namespace)
+        first = [*islice(records, 1)]  # what is not there is told before a file is emptied
+        n_records = 0
+        with ExitStack() as stack:
+            out = (
+                stack.enter_context(open(to, "w", encoding="utf-8", newline="\n"))
+                if isinstance(to, (str, os.PathLike))
+                else to
+            )
+            for defline, digest in chain(first, records):
+                write_fasta(out, defline, self.pieces("sha512t24u:" + digest), width)
+                n_records += 1
+        return n_records
 
     def name(
         self, identifier: str, aliases: Iterable[str | Alias], *, on_conflict: str = "error"

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 from .errors import Ambiguous, NotFound, ReadOnly
 from .identifiers import Alias, Digest, split_range
@@ -14,6 +23,9 @@ from .sequences import ArchivedSequence
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+
+T = TypeVar("T")
 
 
 class Collection(Protocol):
@@ -151,6 +163,32 @@ class Opened:
     def find(self, identifier: str) -> Digest:
         """The digest of the one sequence that an identifier stands for."""
         raise NotImplementedError
+
+    def __getitem__(self, identifier: str) -> ArchivedSequence:
+        raise NotImplementedError
+
+    def get(self, identifier: str, default: T | None = None) -> ArchivedSequence | T | None:
+        """A sequence, or something else where there is none.
+
+        Raises:
+            Ambiguous: The identifier stands for several.
+        """
+        try:
+            return self[identifier]
+        except NotFound:
+            return default
+
+    def keys(self) -> KeysView[str]:
+        """The ``ga4gh:SQ.`` names of all sequences."""
+        return KeysView(self)  # type: ignore[arg-type]  # all that it needs is there
+
+    def values(self) -> ValuesView[ArchivedSequence]:
+        """All sequences."""
+        return ValuesView(self)  # type: ignore[arg-type]
+
+    def items(self) -> ItemsView[str, ArchivedSequence]:
+        """All sequences with their ``ga4gh:SQ.`` names."""
+        return ItemsView(self)  # type: ignore[arg-type]
 
     def split(self, text: str) -> tuple[str, int | None, int | None]:
         """``ID`` or ``ID:START-END`` taken apart, unless it is found as it is.

@@ -26,9 +26,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import seqarchive
-from seqarchive import Archive, ArchivedSequence, LoadOptions
+from seqarchive import Ambiguous, Archive, ArchivedSequence, LoadOptions, NotFound
 from seqarchive.deflines import Naming
-from seqarchive.identifiers import Alias
+from seqarchive.identifiers import Alias, digest_of
 from seqarchive.instances import Instance
 from seqarchive.loading import load
 from seqarchive.sources.base import persistently
@@ -866,3 +866,44 @@ def test_the_names_that_the_package_offers_are_there() -> None:
         _ = seqarchive.no_such_thing
     assert isinstance(seqarchive.__version__, str)
     assert isinstance(io.StringIO(seqarchive.__doc__).readline(), str)
+
+
+# --- as a mapping, and out again ------------------------------------------------------------------
+
+
+def test_it_is_a_mapping(archive: Archive) -> None:
+    archive["a:x"], archive["a:y"] = "ACGT", "GGGG"
+    names = sorted(f"ga4gh:SQ.{digest_of(text)}" for text in (b"ACGT", b"GGGG"))
+    assert sorted(archive.keys()) == names
+    assert {name: str(one) for name, one in archive.items()} == dict(
+        zip(names, (str(archive[name]) for name in names), strict=True)
+    )
+    assert sorted(map(str, archive.values())) == ["ACGT", "GGGG"]
+    assert len(archive.keys()) == 2
+    assert "a:x" in archive.keys()  # noqa: SIM118  (what is tested)
+    assert str(archive.get("a:x")) == "ACGT"
+    assert archive.get("a:z") is None
+    assert archive.get("a:z", "none") == "none"
+    archive["b:x"] = "TTTT"
+    with pytest.raises(Ambiguous):
+        archive.get("x")
+
+
+def test_what_it_exports_is_loaded_again(archive: Archive, tmp_path: Path) -> None:
+    file = tmp_path / "all.fa"
+    assert archive.export(file) == 0
+    assert file.read_bytes() == b""
+    archive["a:x"], archive["a:ü"] = "ACGT" * 50, "GGGG"
+    assert archive.export(file) == 2
+    initialise(Instance(tmp_path / "other"))
+    with seqarchive.connect(tmp_path / "other") as other:
+        other.load(file, "a")
+        assert list(other.all_aliases()) == list(archive.all_aliases())
+    before = file.read_bytes()
+    with pytest.raises(NotFound):
+        archive.export(file, ["a:x", "a:nothing"])
+    assert file.read_bytes() == before
+    text = io.StringIO()
+    assert archive.export(text, ["a:x"], width=0) == 1
+    assert text.getvalue() == f">ga4gh:SQ.{archive.find('a:x')} a:x\n{'ACGT' * 50}\n"
+    assert archive.export(text, namespace="a") == 2
