@@ -382,6 +382,10 @@ def test_the_first_that_is_published_is_not_written(
         ["log", "--alias", "lab:one"],
         ["alias", "list", "lab:one"],
         ["alias", "history", "lab:one"],
+        ["verify"],
+        ["snapshots"],
+        ["diff", "1", "master"],
+        ["export-rgstore"],
     ],
 )
 def test_what_is_said_of_one_archive_needs_one(
@@ -391,6 +395,15 @@ def test_what_is_said_of_one_archive_needs_one(
     assert (result.code, result.out) == (2, "")
     assert "--root" in result.err
     ok(cli("--root", private, *words))
+
+
+def test_what_is_published_is_of_one_archive(cli: Cli, private: Path, tmp_path: Path) -> None:
+    ok(cli("--root", private, "snapshot", "r1"))
+    public = private.parent / "public"
+    result = cli("--root", private, "--root", public, "push", tmp_path / "published", "r1")
+    assert (result.code, result.out) == (2, "")
+    assert "give one --root" in result.err
+    assert not (tmp_path / "published").exists()
 
 
 # --- lists ------------------------------------------------------------------------------------

@@ -91,6 +91,21 @@ Exit codes:
 INTERRUPTED = 130
 
 
+class _OneRoot(click.UsageError):
+    """There are several roots, and the answer would be that of one of them."""
+
+    def __init__(self) -> None:
+        super().__init__("this is said of one archive; give one --root")
+
+
+def _directory(address: str) -> Path:
+    if is_remote(address):
+        raise ReadOnly(
+            f"{shown(address)} is read where it is; `seqarchive pull` makes a copy of it"
+        )
+    return directory_at(address)
+
+
 @dataclass(slots=True)
 class Settings:
     """The options that every command understands."""
@@ -112,16 +127,22 @@ class Settings:
         Raises:
             ReadOnly: It is elsewhere.
         """
-        address = self.addresses()[0]
-        if is_remote(address):
-            raise ReadOnly(
-                f"{shown(address)} is read where it is; `seqarchive pull` makes a copy of it"
-            )
-        return Instance.at(directory_at(address), self.instance or MASTER)
+        return Instance.at(_directory(self.addresses()[0]), self.instance or MASTER)
+
+    def only_root(self) -> Path:
+        """The directory of the one root, of a command that looks at it and changes nothing there.
+
+        Raises:
+            ReadOnly: It is elsewhere.
+        """
+        addresses = self.addresses()
+        if len(addresses) > 1:
+            raise _OneRoot
+        return _directory(addresses[0])
 
     def existing_place(self) -> Instance:
-        """The same of a command that changes nothing: ``latest`` if there is no ``master``."""
-        return Instance.found(self.place().root, self.instance)
+        """The instance that is looked at as a directory: ``latest`` if there is no ``master``."""
+        return Instance.found(self.only_root(), self.instance)
 
     def open(self, at: str | None = None) -> ArchiveReader | Readers:
         """All roots, open for reading as one archive."""
@@ -131,7 +152,7 @@ class Settings:
         """The one root, open for reading."""
         opened = self.open(at)
         if isinstance(opened, Readers):
-            raise click.UsageError("this is said of one archive; give one --root")
+            raise _OneRoot
         return opened
 
 

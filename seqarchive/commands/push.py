@@ -35,7 +35,7 @@ def command_(
     """
     with transfer_bar(settings, "pushing") as (begin, progress):
         report = push(
-            settings.place().root,
+            settings.only_root(),
             destination,
             name,
             sign=signer_with(key),

@@ -19,7 +19,7 @@ def command_(settings: Settings) -> int:
 
     SIZE is that of a copy; OWN is what nothing else here shares, and what `prune` would free.
     """
-    listed, broken = list_snapshots(settings.place().root)
+    listed, broken = list_snapshots(settings.only_root())
     if settings.json:
         print_json(listed)
     else:
