@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from . import durable, namespaces, schema
+from .database import require_ours
 from .errors import ReadOnly, SeqArchiveError
 from .new_aliases import NewAliases
 from .new_sequences import NewSequences
@@ -61,11 +62,14 @@ def connect_for_writing(database: Path | None) -> sqlite3.Connection:
 
     Raises:
         ReadOnly: The file or the medium cannot be written. NewerFormat: A newer version made it.
+        Corrupt: It is damaged, or empty; nothing is written to it.
     """
     # Thread affinity is off because a load's storing lane uses it; never two at a time.
     name = ":memory:" if database is None else str(database)
     connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=60)
     try:
+        if database is not None:
+            require_ours(connection, database)
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         # WAL: readers never wait for the writer. It is a property of the file, set once.
         connection.execute("PRAGMA journal_mode = WAL")
@@ -73,7 +77,6 @@ def connect_for_writing(database: Path | None) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = FULL")
         # The log of a large batch would stay as long as anybody has the database open.
         connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
-        schema.version_of(connection)
     except sqlite3.OperationalError as error:
         connection.close()
         if "readonly" in str(error) or "unable to open" in str(error):
@@ -207,12 +210,12 @@ class Batch:
 
 def database_keeps_sha256(database: Path) -> bool:
     """Whether ``digests add sha256`` was asked for in this archive."""
-    if not database.exists():
+    if not database.is_file():
         return False
     with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as reader:
         try:
             return bool(reader.execute("SELECT 1 FROM meta WHERE key = 'sha256'").fetchone())
-        except sqlite3.OperationalError:  # no tables yet; whatever else, the writer will say
+        except sqlite3.DatabaseError:  # no tables yet; whatever else, the writer will say
             return False
 
 

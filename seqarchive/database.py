@@ -20,7 +20,7 @@ from . import as_of, schema
 from .errors import Corrupt, NotFound, ReadOnly, SeqArchiveError
 from .forks import ForkGate
 from .identifiers import Alias, DigestKey, Key, StoredDigests, digest_text
-from .instances import Instance
+from .instances import Instance, damaged_database
 from .journal import INDEX_SUFFIXES
 from .shards import Wrapping
 from .tallies import Tally, counted, kept, tally
@@ -206,15 +206,12 @@ class Database:
     def _connect(self) -> sqlite3.Connection:
         uri = self._path.absolute().as_uri()
         try:
-            return _connect(f"{uri}?mode=ro{'&immutable=1' if self._is_frozen else ''}")
+            return self._connect_to(f"{uri}?mode=ro{'&immutable=1' if self._is_frozen else ''}")
         except sqlite3.OperationalError as error:
             if self._is_frozen or os.access(self._path.parent, os.W_OK):
                 raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-            raise Corrupt(
-                f"{self._path} is damaged ({error}); put a copy of it back (of a backup, or of the "
-                "newest snapshot), then run `seqarchive repair`"
-            ) from None
+            raise damaged_database(self._path, f"is damaged ({error})") from None
         if self._has_write_ahead_log():
             raise ReadOnly(
                 f"{self._path} was left by a writer that died, and cannot be read without "
@@ -224,9 +221,23 @@ class Database:
         # writing if there is none, so that the file can be read as it is until it changes.
         self.is_unguarded = True
         try:
-            return _connect(f"{uri}?mode=ro&immutable=1")
+            return self._connect_to(f"{uri}?mode=ro&immutable=1")
         except sqlite3.DatabaseError as error:
             raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
+
+    def _connect_to(self, uri: str) -> sqlite3.Connection:
+        # What SQLite does for the first time takes longest: look-ups later need no gate (they take
+        # as long as a gate does).
+        with ForkGate():
+            connection = sqlite3.connect(
+                uri, uri=True, isolation_level=None, check_same_thread=False
+            )
+            try:
+                require_ours(connection, self._path)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
     def _has_write_ahead_log(self) -> bool:
         log = self._path.with_name(self._path.name + "-wal")
@@ -706,24 +717,11 @@ def _close(handle: list[sqlite3.Connection]) -> None:
         connection.close()
 
 
-def require_ours(connection: sqlite3.Connection) -> None:
+def require_ours(connection: sqlite3.Connection, path: Path) -> None:
     """Raise unless a connection is one to a database of seqarchive that can be read.
 
     Raises:
-        NewerFormat, SeqArchiveError: As for ``schema.version_of``; also for an empty one.
+        NewerFormat, SeqArchiveError: As for ``schema.version_of``. Corrupt: It is empty.
     """
-    if schema.version_of(connection) == 0:
-        raise SeqArchiveError("the database is empty")
-
-
-def _connect(uri: str) -> sqlite3.Connection:
-    # What SQLite does for the first time takes longest: look-ups later need no gate (they take
-    # as long as a gate does).
-    with ForkGate():
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-        try:
-            require_ours(connection)
-        except BaseException:
-            connection.close()
-            raise
-    return connection
+    if schema.version_of(connection, str(path)) == 0:
+        raise damaged_database(path, "is empty")

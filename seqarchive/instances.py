@@ -130,12 +130,11 @@ class Instance:
 
     def require_no_shards(self) -> None:
         """Raise Corrupt if there are shards, of an instance that has no database (any more): a new
-        one would know none of their names."""
+        one would know none of their names; also if something else is in its place."""
+        if self.database.exists():
+            raise damaged_database(self.database, "is no file")
         if next(self.journal.rglob("*.fa.bgz"), None) is not None:
-            raise Corrupt(
-                f"{self.database} is missing, though there are shards: put a copy of it back (of a "
-                "backup, or of the newest snapshot), then run `seqarchive repair`"
-            )
+            raise damaged_database(self.database, "is missing, though there are shards")
 
     def require_writable(self) -> None:
         """Raise ReadOnly for a snapshot, whatever its permissions say; and for what would be an
@@ -156,3 +155,20 @@ class Instance:
             is_snapshot = (root / self.manifest.name).is_file()
             what = "a snapshot, which never changes" if is_snapshot else "an instance"
             raise ReadOnly(f"{root} is {what}; the root of its archive is {root.parent}")
+
+
+def damaged_database(path: Path, what: str) -> Corrupt:
+    """The error of a database of an instance that cannot be used: what it is, and what to do."""
+    if path.parent.name == MASTER:
+        advice = (
+            "put a copy of it back (of a backup, or of the newest snapshot), then run "
+            "`seqarchive repair`"
+        )
+    else:
+        advice = f"{repair_from_copy(path.parent)} takes it from a copy"
+    return Corrupt(f"{path} {what}; {advice}")
+
+
+def repair_from_copy(snapshot: Path) -> str:
+    """The command that mends a snapshot in this directory."""
+    return f"`seqarchive --root {snapshot.parent} --instance {snapshot.name} repair --from COPY`"

@@ -20,7 +20,7 @@ from .copies import Copies, Wanted, named_files, wanted
 from .database import Database, SequenceRow, ShardRow
 from .errors import Corrupt, ReadOnly
 from .identifiers import digest_text
-from .instances import MASTER, Instance
+from .instances import MASTER, Instance, repair_from_copy
 from .journal import INDEX_SUFFIXES
 from .manifests import ManifestFile, read_manifest
 from .new_sequences import NewSequence
@@ -73,6 +73,11 @@ def repair(instance: Instance, copy: str | None = None) -> RepairReport:
     """
     if instance.name != MASTER and copy is not None:
         return _repair_snapshot(instance, copy)
+    if instance.name != MASTER and instance.directory.is_dir():
+        raise ReadOnly(
+            f"{instance.name!r} is a snapshot and never changes; "
+            f"{repair_from_copy(instance.directory)} takes what is damaged from a copy"
+        )
     instance.require_writable()
     instance.require()
     report = RepairReport()
@@ -119,7 +124,8 @@ class _Mending:
     def mend(self, file: Wanted) -> bool:
         """Whether a copy had the file, which now is as it should be."""
         path = self._instance.directory / file.path
-        if path.is_dir() and not path.is_symlink():
+        is_directory = path.is_dir() and not path.is_symlink()
+        if is_directory and any(path.iterdir()):
             return False  # whoever made it knows what is in it
         self._temporary.mkdir(exist_ok=True)
         unfinished = self._temporary / "replacement"
@@ -128,6 +134,8 @@ class _Mending:
         if found is None:
             return False
         durable.make_directory(path.parent)
+        if is_directory:
+            path.rmdir()
         if os.path.lexists(path):
             durable.publish_again(unfinished, path)
         else:

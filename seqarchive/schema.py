@@ -33,8 +33,11 @@ _MANY = 300_000
 _GONE = {"sequences": "reclaimed", "shards": "dropped_shards"}
 
 
-def version_of(connection: sqlite3.Connection) -> int:
+def version_of(connection: sqlite3.Connection, name: str = "the database") -> int:
     """The schema version of an open database; 0 if it is empty.
+
+    Args:
+        name: Of the database, for the user.
 
     Raises:
         NewerFormat: Written by a newer version of seqarchive.
@@ -44,10 +47,10 @@ def version_of(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if n_tables and application != APPLICATION_ID:
-        raise SeqArchiveError("the database was not made by seqarchive")
+        raise SeqArchiveError(f"{name} was not made by seqarchive")
     if version > VERSION:
         raise NewerFormat(
-            f"the database has format {version}, this version of seqarchive knows {VERSION}; "
+            f"{name} has format {version}, this version of seqarchive knows {VERSION}; "
             "install a newer seqarchive"
         )
     return int(version)

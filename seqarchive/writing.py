@@ -15,7 +15,7 @@ from typing import Any
 from . import durable
 from .batches import Batch, connect_for_writing, create_database
 from .errors import Conflict, ReadOnly
-from .instances import Instance
+from .instances import Instance, damaged_database
 from .journal import Journal, is_inside
 from .rgstore import is_store
 from .track_files import TrackFiles, is_track_path, track_paths
@@ -66,7 +66,7 @@ class Writing:
             raise ReadOnly(f"{error.filename or self.instance.root}: {error.strerror}") from None
         self._lock.__enter__()
         try:
-            if not self.instance.database.exists():
+            if not self.instance.database.is_file():
                 self.instance.require_no_shards()
                 create_database(self.instance.database, self.instance.temporary)
             self.connection = connect_for_writing(self.instance.database)
@@ -80,10 +80,16 @@ class Writing:
                 self._clean_tracks()
             self.remove_dropped()
             self._lock.declare(None)
-        except BaseException:
+        except BaseException as error:
             self._lock.__exit__(None, None, None)
+            self._name_damage(error)
             raise
         return self
+
+    def _name_damage(self, error: BaseException | None) -> None:
+        # Of the damage that SQLite itself finds in the file; what failed otherwise has a subclass.
+        if type(error) is sqlite3.DatabaseError:
+            raise damaged_database(self.instance.database, f"is damaged ({error})") from error
 
     def _forget_failed_commits(self) -> None:
         """Frames of a commit that failed must not come back once its shards are gone."""
@@ -163,3 +169,4 @@ class Writing:
         finally:
             self.connection.close()
             self._lock.__exit__(kind, error, traceback)
+        self._name_damage(error)

@@ -489,6 +489,103 @@ def test_repair_gets_past_a_directory_in_the_place_of_an_index(root: Path, cli: 
     assert not list((root / "master" / "tmp").iterdir())
 
 
+def _garbage(path: Path) -> None:
+    overwrite(path, random.Random(0).randbytes(20_000))
+
+
+def _cut(path: Path) -> None:
+    overwrite(path, path.read_bytes()[:50_000])
+
+
+@pytest.mark.parametrize("damage", [make_empty, _garbage, _cut, make_directory])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status"],
+        ["get", "t:A.1"],
+        ["load", "-n", "t", "FILE"],
+        ["load", "--dry-run", "-n", "t", "FILE"],
+        ["repair"],
+        ["snapshot", "r1"],
+        ["verify"],
+    ],
+    ids=" ".join,
+)
+def test_a_damaged_database_is_named_and_nothing_is_written(
+    root: Path, cli: Cli, damage: Callable[[Path], None], words: list[str], tmp_path: Path
+) -> None:
+    file = write_fasta(tmp_path / "more.fa", {"more.1": "ACGTACGT"})
+    damage(database(root))
+    before = None if database(root).is_dir() else database(root).read_bytes()
+    result = cli(*(str(file) if word == "FILE" else word for word in words))
+    assert (result.code, result.out, result.err.count("\n")) == (6, "", 1), result
+    assert str(database(root)) in result.err
+    assert "put a copy of it back" in result.err
+    assert before is None or database(root).read_bytes() == before
+    assert not (root / "r1").exists()
+
+
+def test_damage_of_a_database_that_only_a_writer_meets_is_named(root: Path, cli: Cli) -> None:
+    with closing(sqlite3.connect(database(root))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'dropped_shards'"
+        ).fetchone()
+    with open(database(root), "r+b") as file:
+        file.seek((page - 1) * page_size)
+        file.write(b"\xff" * page_size)
+    for words in (["retire", "t:A.1"], ["add", "t:A.1", "t:more"]):
+        result = cli("alias", *words)
+        assert (result.code, result.out, result.err.count("\n")) == (6, "", 1), result
+        assert str(database(root)) in result.err
+        assert "put a copy of it back" in result.err
+
+
+@pytest.mark.parametrize("damage", [make_empty, _garbage, _cut, delete])
+def test_a_damaged_snapshot_says_how_it_is_mended(
+    root: Path, cli: Cli, damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    assert cli("snapshot", "r1").code == 0
+    copied = copy(root, tmp_path / "copied")
+    (root / "r1").chmod(0o755)
+    damage(root / "r1" / "aliases.sqlite3")
+    advice = f"`seqarchive --root {root} --instance r1 repair --from COPY`"
+    said = cli("--instance", "r1", "status")
+    assert (said.code, said.err.count("\n")) == (6, 1)
+    assert advice in said.err
+    assert "newest snapshot" not in said.err
+    found = cli("--instance", "r1", "verify")
+    assert found.code == 6
+    assert advice in found.out.splitlines()[-1]
+    refused = cli("--instance", "r1", "repair")
+    assert (refused.code, refused.err.count("\n")) == (8, 1)
+    assert advice in refused.err
+    assert cli("--instance", "r1", "repair", "--from", str(copied)).code == 0
+    assert cli("--instance", "r1", "verify", "--full").code == 0
+
+
+def test_repair_puts_a_shard_in_the_place_of_an_empty_directory(
+    root: Path, sound: Path, cli: Cli
+) -> None:
+    assert cli("snapshot", "r1").code == 0
+    make_directory(file_of(root, ""))
+    result = cli("repair")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(f"replaced: {where(root, '')} from ")
+    assert contents(root) == contents(sound)
+
+
+def test_repair_leaves_a_directory_in_which_there_is_something(root: Path, cli: Cli) -> None:
+    assert cli("snapshot", "r1").code == 0
+    make_directory(file_of(root, ""))
+    (file_of(root, "") / "notes").write_text("mine")
+    result = cli("repair")
+    assert result.code == 6
+    assert "replaced" not in result.out
+    assert (file_of(root, "") / "notes").read_text() == "mine"
+
+
 def test_repair_of_a_sound_archive_changes_nothing(root: Path, sound: Path, cli: Cli) -> None:
     before = database(root).read_bytes()
     result = cli("repair")

@@ -6,6 +6,7 @@ import click
 
 from ..catalogue import note_verified
 from ..errors import Corrupt
+from ..instances import MASTER, Instance, repair_from_copy
 from ..verifying import VerifyReport, verify
 from . import Settings, command, counted, print_json, progress_bar
 
@@ -20,29 +21,31 @@ def command_(settings: Settings, full: bool) -> int:
     What an interrupted load left is listed as left over: it is no damage, and goes with the next
     write. Exits with 6 if there is damage; see `repair`.
     """
-    with progress_bar(settings, "verifying", None) as progress:
-        report = verify(settings.existing_place(), full=full, progress=progress)
     instance = settings.existing_place()
+    with progress_bar(settings, "verifying", None) as progress:
+        report = verify(instance, full=full, progress=progress)
     if instance.is_snapshot:
         note_verified(instance, full=full, sound=not report.findings)
     if settings.json:
         print_json(report.as_dict())
     else:
-        _print(report)
+        _print(report, instance)
     return Corrupt.exit_code if report.findings else 0
 
 
-def _print(report: VerifyReport) -> None:
+def _print(report: VerifyReport, instance: Instance) -> None:
     for finding in report.findings:
         click.echo(f"{finding.kind}: {finding}")
     for path in report.left_over:
         click.echo(f"left over: {path}")
     how = "in full" if report.full else "quickly (--full hashes every residue)"
-    verdict = (
-        f"{counted(len(report.findings), 'finding')}; "
+    way_out = (
         "`seqarchive repair` mends what can be mended, `repair --from COPY` the rest"
-        if report.findings
-        else "no damage"
+        if instance.name == MASTER
+        else f"{repair_from_copy(instance.directory)} mends it"
+    )
+    verdict = (
+        f"{counted(len(report.findings), 'finding')}; {way_out}" if report.findings else "no damage"
     )
     click.echo(
         f"{counted(report.sequences, 'sequence')}, {counted(report.residues, 'residue')} in "

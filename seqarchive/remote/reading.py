@@ -12,7 +12,7 @@ from typing import Any
 from .. import schema
 from ..archive import Archive
 from ..chunks import ChunkTable
-from ..database import Database, ShardRow, require_ours
+from ..database import Database, ShardRow
 from ..errors import Corrupt, NotFound, ReadOnly, SourceError
 from ..finding import Finder
 from ..instances import Instance
@@ -53,7 +53,8 @@ class RemoteDatabase(Database):
         except sqlite3.DatabaseError as error:
             raise SourceError(f"{self._file.name} is no database of ours ({error})") from None
         try:
-            require_ours(connection)
+            if schema.version_of(connection, self._file.name) == 0:
+                raise SourceError(f"{self._file.name} is no database of ours (it is empty)")
             if schema.problems(connection):
                 raise SourceError(f"{self._file.name} is no database of a release of ours")
         except sqlite3.DatabaseError as error:
