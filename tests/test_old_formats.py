@@ -498,3 +498,25 @@ def test_the_digest_of_a_format_sees_every_table_and_index() -> None:
     page = (Path(__file__).parent.parent / "docs" / "format.rst").read_text("utf-8")
     for table in schema.columns():
         assert f"``{table}``" in page, f"{table} is not on the page"
+
+
+def test_the_page_has_every_table_of_a_database_and_every_column(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    assert run(root, "init")[0] == 0
+    with closing(sqlite3.connect(root / "master" / "aliases.sqlite3")) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        found = {
+            table: [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            for (table,) in tables.fetchall()
+        }
+    page = (Path(__file__).parent.parent / "docs" / "format.rst").read_text("utf-8")
+    listed = page.partition("All columns, in their order::\n\n")[2].partition("\n\n")[0]
+    said: dict[str, list[str]] = {}
+    for line in listed.splitlines():
+        # A line without a table goes on with the columns of the one before.
+        table = line[:24].strip() or table
+        said.setdefault(table, []).extend(line[24:].replace(",", " ").split())
+    assert said == found
+    assert found.keys() >= schema.columns().keys()
+    for table in found:
+        assert f"``{table}``" in page, f"{table} is not explained on the page"
