@@ -71,7 +71,7 @@ def _meaning(one: Meaning) -> dict[str, Any]:
         "length": one.length,
         "from_batch": one.from_batch,
         "to_batch": one.to_batch,
-        "is_reclaimed": bool(one.is_reclaimed),
+        "is_reclaimed": one.is_reclaimed,
     }
 
 

@@ -11,6 +11,7 @@ flipped bits in one make readers return other residues without an error.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import weakref
@@ -175,7 +176,9 @@ class ShardReader:
             gzi = _read_index(beside(path, ".gzi"))
             self._fd = os.open(path, _SAFELY)
         except OSError as error:
-            raise Corrupt(f"{error.filename}: {error.strerror}; run `seqarchive verify`") from None
+            is_link = error.errno == errno.ELOOP
+            reason = "a symbolic link is in its place" if is_link else error.strerror
+            raise Corrupt(f"{error.filename}: {reason}; run `seqarchive verify`") from None
         # No reference is left when this runs, hence no read is under way.
         weakref.finalize(self, os.close, self._fd)
         if hashlib.sha256(gzi).digest() != gzi_sha256:

@@ -1187,6 +1187,26 @@ def test_status_counts_what_there_is(cli: Cli, root: Path, loaded: Result) -> No
     assert "refgenie" not in ok(cli("status")).out
 
 
+def test_names_of_files_forge_no_lines(cli: Cli, tmp_path: Path) -> None:
+    name = "a\nbatch 9  forged\x1b[31m.fa"
+    file = write_fasta(tmp_path / name, {"x": "ACGT"})
+    assert cli("load", "-n", "t", file).code == 0
+    for words in (["log"], ["collection", "list"]):
+        said = cli(*words).out
+        assert r"a\nbatch 9  forged\x1b[31m.fa" in said, said
+        assert said.replace("\n", "").isprintable()
+    (source,) = json.loads(cli("--json", "log").out)["sources"]
+    assert source["name"].endswith(name)
+
+
+def test_verify_of_a_refget_store_names_what_looks_at_one(
+    cli: Cli, loaded: Result, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    assert cli("export-rgstore", store).code == 0
+    refused(cli("--root", store, "verify"), 3, f"`seqarchive verify-rgstore {store}`")
+
+
 def test_log_numbers_batches_and_names_their_sources(
     cli: Cli, loaded: Result, source: Path, tmp_path: Path
 ) -> None:

@@ -912,6 +912,7 @@ def test_all_that_a_name_meant_is_in_its_history(told: Told) -> None:
             for text, begin, end in told_history(told)
         ]
         assert meanings == expected
+        assert all(meaning["is_reclaimed"] is False for meaning in meanings)
         lines = _run(told.root, *question, "refseq:NM_1.1").out.splitlines()
         assert len(lines) == len(expected)
         for line, (text, begin, end) in zip(lines, told_history(told), strict=True):

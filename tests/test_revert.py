@@ -403,7 +403,8 @@ def test_the_past_says_what_there_was(mixed: Path, cli: Cli) -> None:
             assert (answer.code, answer.out) == (3, "")
         (meaning,) = json.loads(cli("--json", "alias", "history", f"n:{name}").out)["meanings"]
         assert meaning["digest"] == f"SQ.{sha512t24u(text)}"
-        assert (meaning["length"], meaning["is_reclaimed"]) == (len(text), True)
+        assert meaning["length"] == len(text)
+        assert meaning["is_reclaimed"] is True
         assert cli("log", "--alias", f"n:{name}").out.endswith("  (reclaimed)\n")
     assert "reclaimed" not in cli("alias", "history", "n:short.1").out
     assert cli("get", "n:short.1", "--at", "1").out == A + "\n"

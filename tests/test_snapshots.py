@@ -337,6 +337,21 @@ def rewrite(snapshot: Path, change: Callable[[bytes], bytes]) -> None:
     assert file.read_bytes() != text
 
 
+def test_a_snapshot_that_is_called_like_a_batch_is_meant_and_that_is_said(
+    root: Path, cli: Cli, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        file = write_fasta(tmp_path / f"{name}.fa", {name: "ACGT" + "T" * len(name)})
+        assert cli("load", "-n", name, str(file)).code == 0
+    result = cli("snapshot", "1")
+    assert result.code == 0
+    assert "`--at 1` means this snapshot now; `--at batch:1` is the batch" in result.err
+    assert cli("get", "b:b", "--at", "1").code == 0
+    assert cli("get", "b:b", "--at", "batch:1").code == 3
+    assert "batch:7" in cli("get", "--help").out
+    assert cli("snapshot", "2042-01-01").err == ""
+
+
 def test_where_there_is_no_archive_yet_a_snapshot_is_empty(root: Path, cli: Cli) -> None:
     result = cli("snapshot", "empty")
     assert (result.code, result.err) == (0, "")

@@ -586,6 +586,13 @@ def test_repair_leaves_a_directory_in_which_there_is_something(root: Path, cli: 
     assert (file_of(root, "") / "notes").read_text() == "mine"
 
 
+def test_a_link_in_the_place_of_a_shard_is_said_to_be_one(root: Path, cli: Cli) -> None:
+    make_symlink_to_itself_elsewhere(file_of(root, ""))
+    result = cli("get", "t:A.1")
+    assert (result.code, result.err.count("\n")) == (6, 1)
+    assert f"{file_of(root, '')}: a symbolic link is in its place; run `seqarchive" in result.err
+
+
 def test_repair_of_a_sound_archive_changes_nothing(root: Path, sound: Path, cli: Cli) -> None:
     before = database(root).read_bytes()
     result = cli("repair")

@@ -312,8 +312,9 @@ def at_option(function: F) -> F:
     return click.option(
         "--at",
         metavar="MOMENT",
-        help="As it was: after a batch (7), in a snapshot (its name), on a day (2024-06-01, to "
-        "its end) or at a time (2024-06-01T12:00:00Z).",
+        help="As it was: after a batch (7, batch:7), in a snapshot (its name, also where it "
+        "is that of a batch or a day), on a day (2024-06-01, to its end) or at a time "
+        "(2024-06-01T12:00:00Z).",
     )(function)
 
 

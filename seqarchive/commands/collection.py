@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..identifiers import parse_alias
+from ..identifiers import parse_alias, visible
 from ..new_aliases import OnConflict
 from ..reader import ArchiveReader
 from ..seqcol.comparing import Level2, compare, in_words, members_in, parse_level2
@@ -60,10 +60,10 @@ def list_(settings: Settings, filters: Sequence[str], at: str | None) -> None:
             if settings.json:
                 print_json(facts)
             else:
+                names = ", ".join(facts["aliases"] + facts["sources"])
                 print_line(
                     f"{one.digest}  {counted(one.n_members, 'sequence')}, "
-                    f"{counted(one.n_residues, 'residue')}  "
-                    f"{', '.join(facts['aliases'] + facts['sources'])}"
+                    f"{counted(one.n_residues, 'residue')}  {visible(names)}"
                 )
 
 

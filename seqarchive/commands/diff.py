@@ -17,8 +17,9 @@ from . import Settings, command, counted, print_json, print_line
 def command_(settings: Settings, summary: bool, first: str, second: str) -> None:
     """Say what changed from A to B: sequences added, aliases added, moved, retired.
 
-    A and B are snapshots, `master`, `latest`, batches (7, batch:7), days or times. With --json,
-    one JSON line for each change, and a last one that counts them.
+    A and B are snapshots, `master`, `latest`, batches (7, batch:7), days or times; a snapshot comes
+    before a batch or a day of the same spelling. With --json, one JSON line for each change, and a
+    last one that counts them.
     """
     states = [state_of(settings.existing_place(), text) for text in (first, second)]
     counts: Counter[str] = Counter()

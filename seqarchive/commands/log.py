@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ..errors import Corrupt
+from ..identifiers import visible
 from . import Settings, command, counted, print_json
 from .alias import print_history
 
@@ -27,14 +28,14 @@ def command_(settings: Settings, alias: str | None) -> None:
             if settings.json:
                 print_json(batch)
                 continue
-            click.echo(
+            _echo(
                 f"batch {batch['batch']}  {batch['created']}  {batch['kind']}"
                 + (f" into {batch['namespace']}" if batch["namespace"] else "")
                 + (f" of batch {batch['reverts']}" if batch["reverts"] else "")
                 + f"  by {batch['user']}@{batch['host']}, seqarchive {batch['version']}"
             )
             if batch["kind"].startswith("track "):
-                click.echo(f"    {_of_track(batch['batch'], archive.report_of(batch['batch']))}")
+                _echo(f"    {_of_track(batch['batch'], archive.report_of(batch['batch']))}")
                 continue
             click.echo(
                 f"    {batch['n_records']:,} records: {batch['n_sequences']:,} sequences and "
@@ -42,9 +43,12 @@ def command_(settings: Settings, alias: str | None) -> None:
                 f"{batch['n_aliases_retired']:,} retired"
             )
             for source in batch["sources"]:
-                click.echo(
-                    f"    {source['name']}  {source['bytes']:,} bytes  sha256 {source['sha256']}"
-                )
+                _echo(f"    {source['name']}  {source['bytes']:,} bytes  sha256 {source['sha256']}")
+
+
+def _echo(line: str) -> None:
+    # Files, users and hosts are called as somebody else likes.
+    click.echo(visible(line))
 
 
 def _of_track(batch: int, report: dict[str, Any]) -> str:

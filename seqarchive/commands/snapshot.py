@@ -16,6 +16,7 @@ from . import (
     progress_bar,
     sign_option,
     signer_with,
+    warn,
 )
 
 
@@ -30,6 +31,8 @@ def command_(settings: Settings, key: Path | None, name: str) -> None:
     """
     with progress_bar(settings, "snapshot", None) as progress:
         report = take_snapshot(settings.place(), name, progress, sign=signer_with(key))
+    if name.isdecimal():
+        warn(settings, f"`--at {name}` means this snapshot now; `--at batch:{name}` is the batch")
     if settings.json:
         print_json(report.as_dict())
         return

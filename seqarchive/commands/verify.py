@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from ..catalogue import note_verified
-from ..errors import Corrupt
+from ..errors import Corrupt, NotFound
 from ..instances import MASTER, Instance, repair_from_copy
+from ..rgstore import is_store
 from ..verifying import VerifyReport, verify
 from . import Settings, command, counted, print_json, progress_bar
 
@@ -22,6 +23,11 @@ def command_(settings: Settings, full: bool) -> int:
     write. Exits with 6 if there is damage; see `repair`.
     """
     instance = settings.existing_place()
+    if is_store(instance.root) and not instance.directory.exists():
+        raise NotFound(
+            f"{instance.root} is a RefgetStore; `seqarchive verify-rgstore {instance.root}` looks "
+            "at it"
+        )
     with progress_bar(settings, "verifying", None) as progress:
         report = verify(instance, full=full, progress=progress)
     if instance.is_snapshot:
