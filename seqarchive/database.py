@@ -619,7 +619,7 @@ class Database:
         """All that an alias ever meant, the oldest first."""
         namespace_id = self.namespace_id(alias.namespace)
         rows = self.connection.execute(_HISTORY, (alias.alias, namespace_id) * 2)
-        return [Meaning(*rest, bool(is_reclaimed)) for *rest, is_reclaimed in rows]
+        return [Meaning._make((*row[:-1], bool(row[-1]))) for row in rows]
 
     def copy_into(self, path: Path) -> None:
         """Write one committed state, compact and with a rollback journal, to a new file.

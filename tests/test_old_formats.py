@@ -512,6 +512,7 @@ def test_the_page_has_every_table_of_a_database_and_every_column(tmp_path: Path)
     page = (Path(__file__).parent.parent / "docs" / "format.rst").read_text("utf-8")
     listed = page.partition("All columns, in their order::\n\n")[2].partition("\n\n")[0]
     said: dict[str, list[str]] = {}
+    table = ""
     for line in listed.splitlines():
         # A line without a table goes on with the columns of the one before.
         table = line[:24].strip() or table
