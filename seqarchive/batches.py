@@ -47,7 +47,7 @@ def create_database(final: Path, temporary: Path) -> None:
         schema.migrate(connection)
         # Written once, without a journal and without what the first schema had and later ones
         # have not.
-        connection.execute("VACUUM INTO ?", (str(unfinished),))
+        connection.execute(schema.COPY_INTO, (os.fsencode(unfinished),))
     with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         # Before it has its name: to change the mode writes to the file under a rollback journal,

@@ -619,7 +619,7 @@ class Database:
             OSError: The disk is full.
         """
         try:
-            self.connection.execute("VACUUM main INTO ?", (str(path),))
+            self.connection.execute(schema.COPY_INTO, (os.fsencode(path),))
         except sqlite3.OperationalError as error:
             if "is full" not in str(error):
                 raise

@@ -26,6 +26,9 @@ VERSION = 2
 #: ``application_id`` of our databases: "SeqA".
 APPLICATION_ID = 0x53657141
 
+#: Writes a compact copy. The path is given as bytes, as it need not be UTF-8; SQLite asks for text.
+COPY_INTO = "VACUUM main INTO CAST(? AS TEXT)"
+
 #: A database of more sequences takes its time to be migrated: some 10 s for each million.
 _MANY = 300_000
 

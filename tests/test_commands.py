@@ -242,6 +242,46 @@ def test_text_that_is_not_utf_8_is_a_bad_input_and_not_a_bug(
     refused(cli("import-aliases", names), 5, str(names))
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])
+def test_results_are_utf_8_whatever_the_terminal_is(
+    cli: Cli, process: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    name = "h\u00e9\N{GREEK SMALL LETTER MU}"
+    ok(cli("load", "--namespace", "x", write_fasta(tmp_path / "x.fa", {name: A})))
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    for arguments in (
+        ["export"],
+        ["export-aliases"],
+        ["export-aliases", "--json"],
+        ["diff", "0", "1"],
+        ["get", "--fasta", f"x:{name}"],
+        ["translate", f"x:{name}"],
+    ):
+        done = ok(process(*arguments))  # which takes it for UTF-8
+        assert name in done.out
+        assert done == cli(*arguments)
+    refused(process("get", "x:\u03bc"), 3, "x:\u03bc")
+
+
+def test_names_of_directories_and_files_need_not_be_text(
+    process: Cli, source: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / os.fsdecode(b"r\xffx")
+    file = source.rename(tmp_path / os.fsdecode(b"s\xff.fa"))
+    for arguments in (
+        ["load", "--namespace", "x", str(file)],
+        ["snapshot", "A"],
+        ["verify"],
+        ["export-rgstore"],
+        ["export-seqrepo"],
+    ):
+        ok(process("--root", str(root), *arguments))
+    assert json_of(process("--root", str(root), "--json", "status"))["root"] == str(root)
+    absent = str(tmp_path / os.fsdecode(b"\xfe"))
+    refused(process("--root", absent, "get", "x"), 3, "\\udcfe")
+    assert ok(process("--root", str(root), "--instance", "A", "get", "x:b")).out == B + "\n"
+
+
 def test_a_list_that_is_not_there_is_not_found(cli: Cli, loaded: Result, tmp_path: Path) -> None:
     absent = tmp_path / "absent.txt"
     refused(cli("get", "--from", absent), 3, str(absent))
