@@ -617,6 +617,7 @@ def test_load_reports_everything_as_json(loaded: Result, source: Path) -> None:
         "skipped": [],
         "conflicts": [],
         "unused_circular": [],
+        "unused_table": [],
     }
 
 
@@ -699,8 +700,23 @@ def test_on_error_skip_leaves_out_bad_records_and_names_each(
     assert where == [f"{bad}, line 4", f"{bad}, line 5", f"{no_fasta}, line 1"]
     assert [file["name"] for file in report["files"]] == [str(bad), str(source)]
     assert result.err.count("seqarchive: skipped: ") == 3
+    quiet = ok(cli("load", "-q", "--on-error", "skip", "-n", "x", bad, no_fasta, source))
+    assert "\n  skipped    3\n" in quiet.out
+    assert quiet.err == ""
     assert ok(cli("get", "x:good", "x:good2", "x:>")).out == "ACGT\nGGGG\nCC\n"
     assert ok(cli("verify", "--full")).out.startswith("7 sequences")
+
+
+@pytest.mark.parametrize("text", ["this is prose\n", ">a\nAC9T\n>b\n123\n"])
+def test_if_all_is_left_out_there_is_no_batch(
+    cli: Cli, loaded: Result, tmp_path: Path, text: str
+) -> None:
+    bad = tmp_path / "bad.fa"
+    bad.write_text(text)
+    command = ["load", "--on-error", "skip", "-n", "x", str(bad)]
+    assert ok(cli(*command)).out.startswith("nothing written: 0 records from ")
+    assert json_of(ok(cli("--json", *command)))["batch"] is None
+    assert len(json_lines(cli("--json", "log"))) == 1
 
 
 def test_a_conflict_is_an_error_unless_it_is_settled(
@@ -802,6 +818,10 @@ def test_names_are_taken_from_deflines_by_a_pattern_or_a_table(cli: Cli, tmp_pat
     ok(cli("load", "--namespace", "plain", "--alias-table", table, file))
     assert ok(cli("get", "mine:first", "other:1st", "plain:x2")).out == "AC\nAC\nGT\n"
     refused(cli("get", "plain:x1"), 3)
+    table.write_text("x1\tmine:first\nx9\tmine:ninth\n")
+    again = ok(cli("load", "--namespace", "plain", "--alias-table", table, file))
+    assert "\n  1 name of --alias-table that no record has\n" in again.out
+    assert again.err == "seqarchive: --alias-table: no record of the name: x9\n"
 
 
 def test_a_circular_name_that_no_record_has_is_reported(cli: Cli, source: Path) -> None:
@@ -809,7 +829,9 @@ def test_a_circular_name_that_no_record_has_is_reported(cli: Cli, source: Path) 
     result = ok(cli("--json", *arguments, source))
     assert json_of(result)["unused_circular"] == ["rign"]
     assert "rign" in result.err
-    assert ok(cli("-q", *arguments, source)).err == ""
+    quiet = ok(cli("-q", *arguments, source))
+    assert quiet.err == ""
+    assert "\n  1 name of --circular that no record has\n" in quiet.out
 
 
 def test_a_shard_closes_at_the_size_that_is_asked_for(cli: Cli, root: Path, tmp_path: Path) -> None:
