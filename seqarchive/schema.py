@@ -9,8 +9,10 @@ The version of the schema is SQLite's ``user_version``; a reader refuses one tha
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import NewerFormat, SeqArchiveError
@@ -47,13 +49,30 @@ def version_of(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if n_tables and application != APPLICATION_ID:
-        raise SeqArchiveError("the database was not made by seqarchive")
+        raise SeqArchiveError(_whose(connection))
     if version > VERSION:
         raise NewerFormat(
             f"the database has format {version}, this version of seqarchive knows {VERSION}; "
             "install a newer seqarchive"
         )
     return int(version)
+
+
+def _whose(connection: sqlite3.Connection) -> str:
+    """What to say of some other program's database."""
+    # As bytes: a path need not be UTF-8.
+    ((path,),) = connection.execute(
+        "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    ).fetchall()
+    file = Path(os.fsdecode(path)) if path else None
+    message = f"{file or 'the database'} was not made by seqarchive"
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if file is None or "seqalias" not in tables:
+        return message
+    return (
+        f"{message} but by SeqRepo: `seqarchive --root ROOT import-seqrepo {file.parent}` takes "
+        "that instance into an archive"
+    )
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -487,7 +487,12 @@ def test_a_file_that_is_no_database_of_ours_is_refused(cli: Cli, root: Path) -> 
     database = root / "master" / "aliases.sqlite3"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE seqalias (alias TEXT)")
-    refused(cli("get", "a"), 1, "not made by seqarchive")
+    found = f"{database} was not made by seqarchive but by SeqRepo"
+    refused(cli("get", "a"), 1, found, f"import-seqrepo {database.parent}`")
+    refused(cli("--root", f"seqrepo+file://{database.parent}", "get", "a"), 1, found)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("ALTER TABLE seqalias RENAME TO something")
+    refused(cli("get", "a"), 1, f"{database} was not made by seqarchive\n")
     database.write_bytes(b"not a database at all, but long enough to be looked at" * 99)
     refused(cli("get", "a"), 6, str(database))
 
@@ -1003,6 +1008,16 @@ def test_get_takes_ids_from_a_file(cli: Cli, loaded: Result, tmp_path: Path) -> 
     assert ok(cli("get", "--from", "-", stdin=b"ref:b\n")).out == B + "\n"
 
 
+def test_get_of_a_list_of_nothing_prints_nothing(
+    cli: Cli, loaded: Result, tmp_path: Path
+) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.write_text("")
+    for option in ("--from", "--bed"):
+        assert ok(cli("get", option, nothing)) == Result(0, "", "")
+    refused(cli("get", "--from", tmp_path), 1, str(tmp_path), "Is a directory; name a file in it")
+
+
 def test_get_prints_json_lines(cli: Cli, loaded: Result) -> None:
     assert json_lines(cli("--json", "get", "a:2-5", "-r", "ref:b")) == [
         {
@@ -1098,6 +1113,25 @@ def test_export_writes_each_sequence_once_in_the_order_asked_under_all_its_names
     assert parse_fasta(ok(cli("export", "--from", names)).out) == [two, one]
 
 
+def test_export_prints_json_lines(cli: Cli, tmp_path: Path) -> None:
+    records = {'x "first"': "ACgtn", "h\u00e9": "", "z": "TT"}
+    file = write_fasta(tmp_path / "x.fa", records, width=2)
+    ok(cli("load", "-n", "x", "--keep-mask", "--collection", "x:all", file))
+    lines = json_lines(ok(cli("export", "--json", "--collection", "x:all")))
+    assert [line["defline"] for line in lines] == list(records)
+    assert [line["sequence"] for line in lines] == list(records.values())
+    assert [line["id"] for line in lines] == ["x", "h\u00e9", "z"]
+    (line,) = json_lines(ok(cli("--json", "export", "x:x")))
+    digest = sha512t24u("ACGTN")
+    assert line == {
+        "id": f"ga4gh:SQ.{digest}",
+        "defline": f"ga4gh:SQ.{digest} x:x",
+        "digest": digest,
+        "sequence": "ACGTN",
+    }
+    assert len(json_lines(ok(cli("export", "--json")))) == 3
+
+
 def test_export_of_a_name_that_is_not_there_prints_nothing(cli: Cli, loaded: Result) -> None:
     refused(cli("export", "ref:a", "ref:absent"), 3, "ref:absent")
     refused(cli("export", "--namespace", "absent"), 3, "absent", "ref")
@@ -1175,6 +1209,16 @@ def test_export_aliases_selects_by_namespace_and_by_wildcards(
     lines = json_lines(cli("--json", "export-aliases", "-n", "alt"))
     assert lines[0] == {"namespace": "Alt", "alias": "a2", "sequence": sq(A)}
     assert len(lines) == 2
+
+
+def test_what_changes_nothing_is_no_batch(cli: Cli, loaded: Result, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.write_text("")
+    assert ok(cli("import-aliases", nothing)).out.startswith("nothing written: 0 rows: ")
+    assert ok(cli("digests", "add", "sha256")).out == "batch 2: sha256 of 4 sequences added\n"
+    assert ok(cli("digests", "add", "sha256")).out.startswith("nothing to do: ")
+    assert json_of(cli("--json", "digests", "add", "sha256"))["batch"] is None
+    assert len(json_lines(cli("--json", "log"))) == 2
 
 
 def test_import_aliases_is_all_or_nothing_and_says_where(

@@ -533,6 +533,7 @@ _ADVICE = {
     errno.EACCES: "Permission denied; ask its owner for the right to it",
     errno.EPERM: "Operation not permitted; ask its owner to do it",
     errno.EIO: "the disk reports an input/output error; check it before anything else",
+    errno.EISDIR: "Is a directory; name a file in it",
     errno.EMFILE: "too many open files; raise `ulimit -n`",
 }
 

@@ -89,7 +89,8 @@ def _text(report: StoreImportReport) -> str:
     left_out = f", {report.collections_left_out:,} left out" if report.collections_left_out else ""
     lines = [
         f"{head}: {counted(report.collections, 'collection')} "
-        f"({report.collections_known:,} known already{left_out}) from {report.source}, {load.seconds:.2f} s",
+        f"({report.collections_known:,} known already{left_out}) from {report.source}, "
+        f"{load.seconds:.2f} s",
         f"  sequences  {load.sequences_added:,} added ({load.residues_added:,} residues), "
         f"{load.sequences_known:,} known already, {report.sequences_alone:,} in no collection",
         f"  aliases    {load.aliases_added:,} added, {load.aliases_known:,} known already, "
