@@ -102,7 +102,7 @@ def import_aliases(
             aliases_kept=batch.aliases.counts.kept,
             conflicts=batch.aliases.counts.conflicts,
         )
-        if not dry_run:
+        if report["rows"] and not dry_run:
             report["batch"] = batch.id
             writing.commit(batch, report)
     return report

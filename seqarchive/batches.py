@@ -23,6 +23,7 @@ from .errors import ReadOnly, SeqArchiveError
 from .new_aliases import NewAliases
 from .new_sequences import NewSequences
 from .new_sources import NewSources
+from .schema import COPY_INTO
 from .shard_writer import ShardFiles
 from .tallies import TallyChanges
 from .version import __version__
@@ -48,7 +49,7 @@ def create_database(final: Path, temporary: Path) -> None:
         schema.migrate(connection)
         # Written once, without a journal and without what the first schema had and later ones
         # have not.
-        connection.execute("VACUUM INTO ?", (str(unfinished),))
+        connection.execute(COPY_INTO, (os.fsencode(unfinished),))
     with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
         # Before it has its name: to change the mode writes to the file under a rollback journal,

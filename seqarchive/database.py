@@ -22,6 +22,7 @@ from .forks import ForkGate
 from .identifiers import Alias, DigestKey, Key, StoredDigests, digest_text
 from .instances import Instance, damaged_database
 from .journal import INDEX_SUFFIXES
+from .schema import COPY_INTO
 from .shards import Wrapping
 from .tallies import Tally, counted, kept, tally
 
@@ -630,7 +631,7 @@ class Database:
             OSError: The disk is full.
         """
         try:
-            self.connection.execute("VACUUM main INTO ?", (str(path),))
+            self.connection.execute(COPY_INTO, (os.fsencode(path),))
         except sqlite3.OperationalError as error:
             if "is full" not in str(error):
                 raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from .identifiers import Alias, Digest
 from .reader import ArchiveReader
+from .records import first_word
 from .several import Readers
 
 #: Columns of a line of FASTA.
@@ -39,6 +41,16 @@ def fasta_records(
 
 def _defline(digest: Digest, aliases: Iterable[Alias]) -> str:
     return " ".join([f"ga4gh:SQ.{digest}", *map(str, aliases)])
+
+
+def write_json(out: TextIO, defline: str, digest: Digest, pieces: Iterable[str]) -> None:
+    """Write one record as a line of JSON. Memory is bounded."""
+    said = {"id": first_word(defline), "defline": defline, "digest": digest}
+    # Residues need no escapes.
+    out.write(json.dumps(said, ensure_ascii=False).removesuffix("}") + ', "sequence": "')
+    for piece in pieces:
+        out.write(piece)
+    out.write('"}\n')
 
 
 def write_fasta(out: TextIO, defline: str, pieces: Iterable[str], width: int = WIDTH) -> None:

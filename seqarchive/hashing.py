@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from .batches import Batch
+from .batches import Batch, database_keeps_sha256
 from .identifiers import digest_text
 from .instances import Instance
 from .reader import ArchiveReader
@@ -25,6 +25,7 @@ def add_sha256(
         The report; ready for JSON.
     """
     instance.require()
+    is_kept = database_keeps_sha256(instance.database)
     with (
         Writing(instance) as writing,
         ArchiveReader.of(instance) as archive,
@@ -45,7 +46,9 @@ def add_sha256(
                 batch.sequences.add_sha256(rows)
                 rows = []
         batch.sequences.add_sha256(rows)
-        batch.sequences.keep_sha256()
-        report = {"batch": batch.id, "algorithm": "sha256", "added": n_added}
-        writing.commit(batch, report)
+        report = {"batch": None, "algorithm": "sha256", "added": n_added}
+        if n_added or not is_kept:
+            batch.sequences.keep_sha256()
+            report["batch"] = batch.id
+            writing.commit(batch, report)
     return report

@@ -216,6 +216,8 @@ def open_input(name: str) -> Iterator[Input]:
         file = open(name, "rb", buffering=0)  # noqa: SIM115
     except FileNotFoundError:
         raise NotFound(f"{name}: no such file") from None
+    except IsADirectoryError:
+        raise SeqArchiveError(f"{name}: Is a directory; name the files in it") from None
     except OSError as error:
         raise SeqArchiveError(f"{name}: {error.strerror}") from None
     with file:

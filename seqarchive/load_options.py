@@ -56,6 +56,7 @@ class LoadReport:
     """What a load did; nothing that was left out or changed is missing here."""
 
     batch: int | None = None
+    """None of a dry run, and if all that there was had to be skipped."""
     namespace: str = ""
     dry_run: bool = False
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -75,6 +76,8 @@ class LoadReport:
     skipped: list[str] = field(default_factory=list)
     conflicts: list[str] = field(default_factory=list)
     unused_circular: list[str] = field(default_factory=list)
+    unused_table: list[str] = field(default_factory=list)
+    """Names of the table of aliases that no record had."""
     seconds: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:

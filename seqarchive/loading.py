@@ -176,12 +176,17 @@ def change(
                     options=options,
                     report=report,
                 )
+                n_before = connection.total_changes
                 send(pipeline, batch)
                 batch.aliases.settle()  # before anything is published
                 report.unused_circular = storer.unused_circular()
+                report.unused_table = storer.unused_table()
+                n_rows = connection.total_changes - n_before
         _take_counts(report, batch)
         report.seconds = round(time.monotonic() - started, 3)
-        is_worth_it = not options.is_genome or storer.has_changed()
+        # Of what is skipped as a whole there is at most a row that says which file it was.
+        is_empty = bool(report.skipped) and n_rows <= len(report.files)
+        is_worth_it = storer.has_changed() if options.is_genome else not is_empty
         if writing is not None and not options.dry_run and is_worth_it:
             report.batch = batch.id
             writing.commit(batch, report.as_dict(), n_records=report.records)

@@ -9,8 +9,10 @@ The version of the schema is SQLite's ``user_version``; a reader refuses one tha
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import NewerFormat, SeqArchiveError
@@ -25,6 +27,9 @@ VERSION = 2
 
 #: ``application_id`` of our databases: "SeqA".
 APPLICATION_ID = 0x53657141
+
+#: Writes a compact copy. The path is given as bytes, as it need not be UTF-8; SQLite asks for text.
+COPY_INTO = "VACUUM main INTO CAST(? AS TEXT)"
 
 #: A database of more sequences takes its time to be migrated: some 10 s for each million.
 _MANY = 300_000
@@ -47,13 +52,29 @@ def version_of(connection: sqlite3.Connection, name: str = "the database") -> in
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (n_tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if n_tables and application != APPLICATION_ID:
-        raise SeqArchiveError(f"{name} was not made by seqarchive")
+        raise SeqArchiveError(_whose(connection, name))
     if version > VERSION:
         raise NewerFormat(
             f"{name} has format {version}, this version of seqarchive knows {VERSION}; "
             "install a newer seqarchive"
         )
     return int(version)
+
+
+def _whose(connection: sqlite3.Connection, name: str) -> str:
+    """What to say of some other program's database."""
+    message = f"{name} was not made by seqarchive"
+    tables = {table for (table,) in connection.execute("SELECT name FROM sqlite_master")}
+    # As bytes: a path need not be UTF-8.
+    ((path,),) = connection.execute(
+        "SELECT CAST(file AS BLOB) FROM pragma_database_list WHERE name = 'main'"
+    ).fetchall()
+    if not path or "seqalias" not in tables:
+        return message
+    return (
+        f"{message} but by SeqRepo: `seqarchive --root ROOT import-seqrepo "
+        f"{Path(os.fsdecode(path)).parent}` takes that instance into an archive"
+    )
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -20,7 +20,7 @@ from .chunks import chunk_table
 from .database import Database, ShardRow, require_readable
 from .durable import Sharing
 from .errors import Corrupt, SeqArchiveError
-from .instances import MASTER, Instance
+from .instances import Instance
 from .journal import is_inside
 from .manifests import Manifest, ManifestFile
 from .releases import INDEX, Release, Releasing, named_place, releases
@@ -28,7 +28,7 @@ from .shards import file_sha256
 from .track_files import TrackRow, is_track_path, track_rows
 from .verifying import file_problem
 from .version import __version__
-from .writing import initialise
+from .writing import initialise_new
 
 Progress = Callable[[int], None]
 
@@ -84,8 +84,7 @@ def take_snapshot(
     """
     started = time.monotonic()
     named_place(source.root, name)
-    if source.name == MASTER and not source.database.exists():
-        initialise(source)
+    initialise_new(source)
     require_readable(source)
     with Releasing(source.root) as releasing:
         final = releasing.new(name)

@@ -52,7 +52,9 @@ class Storer:
         self._aliases: list[AliasRow] = []
         self._records: list[tuple[int, int, int, str]] = []
         self._sha256: list[tuple[int, bytes]] = []
-        self._circular = set(options.circular)  # names that no record has had yet
+        # Names that no record has had yet.
+        self._circular = set(options.circular)
+        self._table = set(options.naming.table)
         self._namespace_ids: dict[str, int] = {}
         self._label = ""
         self._source_id: int | None = None
@@ -342,6 +344,8 @@ class Storer:
         self._report.records += 1
         if self._options.is_genome and with_record:
             self._require_first(entry)
+        if self._table:
+            self._table.discard(first_word(entry.defline))
         self._report.versionless += entry.n_versionless
         for namespace, alias in entry.aliases:
             namespace_id = self._namespace_id(namespace)
@@ -388,6 +392,10 @@ class Storer:
     def unused_circular(self) -> list[str]:
         """Names of circular molecules that no record had."""
         return sorted(self._circular)
+
+    def unused_table(self) -> list[str]:
+        """Names of the table of aliases that no record had."""
+        return sorted(self._table)
 
     def flush(self) -> None:
         """Insert the rows that wait."""

@@ -8,6 +8,7 @@ is as before the change or as after it.
 from __future__ import annotations
 
 import errno
+import logging
 import sqlite3
 from types import TracebackType
 from typing import Any
@@ -15,10 +16,12 @@ from typing import Any
 from . import durable
 from .batches import Batch, connect_for_writing, create_database
 from .errors import Conflict, ReadOnly
-from .instances import Instance, damaged_database
+from .instances import LATEST, MASTER, Instance, damaged_database
 from .journal import Journal, is_inside
 from .rgstore import is_store
 from .track_files import TrackFiles, is_track_path, track_paths
+
+logger = logging.getLogger(__name__)
 
 
 def initialise(instance: Instance) -> None:
@@ -32,6 +35,12 @@ def initialise(instance: Instance) -> None:
         raise Conflict(f"there is an archive in {instance.root} already")
     with Writing(instance):
         pass
+
+
+def initialise_new(instance: Instance) -> None:
+    """Create an empty archive where there is none, for what needs nothing but one."""
+    if instance.name == MASTER and not instance.database.exists():
+        initialise(instance)
 
 
 class Writing:
@@ -69,6 +78,7 @@ class Writing:
             if not self.instance.database.is_file():
                 self.instance.require_no_shards()
                 create_database(self.instance.database, self.instance.temporary)
+                self._say_what_it_hides()
             self.connection = connect_for_writing(self.instance.database)
             durable.fsync(self.instance.directory)
             if self._dry_run:
@@ -90,6 +100,16 @@ class Writing:
         # Of the damage that SQLite itself finds in the file; what failed otherwise has a subclass.
         if type(error) is sqlite3.DatabaseError:
             raise damaged_database(self.instance.database, f"is damaged ({error})") from error
+
+    def _say_what_it_hides(self) -> None:
+        if (self.instance.root / LATEST).is_symlink():
+            logger.warning(
+                "%s has a %s of its own now, which is read in place of its releases; "
+                "`--instance %s` reads the newest of these",
+                self.instance.root,
+                MASTER,
+                LATEST,
+            )
 
     def _forget_failed_commits(self) -> None:
         """Frames of a commit that failed must not come back once its shards are gone."""

@@ -242,6 +242,46 @@ def test_text_that_is_not_utf_8_is_a_bad_input_and_not_a_bug(
     refused(cli("import-aliases", names), 5, str(names))
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16"])
+def test_results_are_utf_8_whatever_the_terminal_is(
+    cli: Cli, process: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, encoding: str
+) -> None:
+    name = "h\u00e9\N{GREEK SMALL LETTER MU}"
+    ok(cli("load", "--namespace", "x", write_fasta(tmp_path / "x.fa", {name: A})))
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    for arguments in (
+        ["export"],
+        ["export-aliases"],
+        ["export-aliases", "--json"],
+        ["diff", "0", "1"],
+        ["get", "--fasta", f"x:{name}"],
+        ["translate", f"x:{name}"],
+    ):
+        done = ok(process(*arguments))  # which takes it for UTF-8
+        assert name in done.out
+        assert done == cli(*arguments)
+    refused(process("get", "x:\u03bc"), 3, "x:\u03bc")
+
+
+def test_names_of_directories_and_files_need_not_be_text(
+    process: Cli, source: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / os.fsdecode(b"r\xffx")
+    file = source.rename(tmp_path / os.fsdecode(b"s\xff.fa"))
+    for arguments in (
+        ["load", "--namespace", "x", str(file)],
+        ["snapshot", "A"],
+        ["verify"],
+        ["export-rgstore"],
+        ["export-seqrepo"],
+    ):
+        ok(process("--root", str(root), *arguments))
+    assert json_of(process("--root", str(root), "--json", "status"))["root"] == str(root)
+    absent = str(tmp_path / os.fsdecode(b"\xfe"))
+    refused(process("--root", absent, "get", "x"), 3, "\\udcfe")
+    assert ok(process("--root", str(root), "--instance", "A", "get", "x:b")).out == B + "\n"
+
+
 def test_a_list_that_is_not_there_is_not_found(cli: Cli, loaded: Result, tmp_path: Path) -> None:
     absent = tmp_path / "absent.txt"
     refused(cli("get", "--from", absent), 3, str(absent))
@@ -447,7 +487,12 @@ def test_a_file_that_is_no_database_of_ours_is_refused(cli: Cli, root: Path) -> 
     database = root / "master" / "aliases.sqlite3"
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("CREATE TABLE seqalias (alias TEXT)")
-    refused(cli("get", "a"), 1, "not made by seqarchive")
+    found = f"{database} was not made by seqarchive but by SeqRepo"
+    refused(cli("get", "a"), 1, found, f"import-seqrepo {database.parent}`")
+    refused(cli("--root", f"seqrepo+file://{database.parent}", "get", "a"), 1, found)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("ALTER TABLE seqalias RENAME TO something")
+    refused(cli("get", "a"), 1, f"{database} was not made by seqarchive\n")
     database.write_bytes(b"not a database at all, but long enough to be looked at" * 99)
     refused(cli("get", "a"), 6, str(database))
 
@@ -577,6 +622,7 @@ def test_load_reports_everything_as_json(loaded: Result, source: Path) -> None:
         "skipped": [],
         "conflicts": [],
         "unused_circular": [],
+        "unused_table": [],
     }
 
 
@@ -659,8 +705,23 @@ def test_on_error_skip_leaves_out_bad_records_and_names_each(
     assert where == [f"{bad}, line 4", f"{bad}, line 5", f"{no_fasta}, line 1"]
     assert [file["name"] for file in report["files"]] == [str(bad), str(source)]
     assert result.err.count("seqarchive: skipped: ") == 3
+    quiet = ok(cli("load", "-q", "--on-error", "skip", "-n", "x", bad, no_fasta, source))
+    assert "\n  skipped    3\n" in quiet.out
+    assert quiet.err == ""
     assert ok(cli("get", "x:good", "x:good2", "x:>")).out == "ACGT\nGGGG\nCC\n"
     assert ok(cli("verify", "--full")).out.startswith("7 sequences")
+
+
+@pytest.mark.parametrize("text", ["this is prose\n", ">a\nAC9T\n>b\n123\n"])
+def test_if_all_is_left_out_there_is_no_batch(
+    cli: Cli, loaded: Result, tmp_path: Path, text: str
+) -> None:
+    bad = tmp_path / "bad.fa"
+    bad.write_text(text)
+    command = ["load", "--on-error", "skip", "-n", "x", str(bad)]
+    assert ok(cli(*command)).out.startswith("nothing written: 0 records from ")
+    assert json_of(ok(cli("--json", *command)))["batch"] is None
+    assert len(json_lines(cli("--json", "log"))) == 1
 
 
 def test_a_conflict_is_an_error_unless_it_is_settled(
@@ -762,6 +823,10 @@ def test_names_are_taken_from_deflines_by_a_pattern_or_a_table(cli: Cli, tmp_pat
     ok(cli("load", "--namespace", "plain", "--alias-table", table, file))
     assert ok(cli("get", "mine:first", "other:1st", "plain:x2")).out == "AC\nAC\nGT\n"
     refused(cli("get", "plain:x1"), 3)
+    table.write_text("x1\tmine:first\nx9\tmine:ninth\n")
+    again = ok(cli("load", "--namespace", "plain", "--alias-table", table, file))
+    assert "\n  1 name of --alias-table that no record has\n" in again.out
+    assert again.err == "seqarchive: --alias-table: no record of the name: x9\n"
 
 
 def test_a_circular_name_that_no_record_has_is_reported(cli: Cli, source: Path) -> None:
@@ -769,7 +834,9 @@ def test_a_circular_name_that_no_record_has_is_reported(cli: Cli, source: Path) 
     result = ok(cli("--json", *arguments, source))
     assert json_of(result)["unused_circular"] == ["rign"]
     assert "rign" in result.err
-    assert ok(cli("-q", *arguments, source)).err == ""
+    quiet = ok(cli("-q", *arguments, source))
+    assert quiet.err == ""
+    assert "\n  1 name of --circular that no record has\n" in quiet.out
 
 
 def test_a_shard_closes_at_the_size_that_is_asked_for(cli: Cli, root: Path, tmp_path: Path) -> None:
@@ -941,6 +1008,16 @@ def test_get_takes_ids_from_a_file(cli: Cli, loaded: Result, tmp_path: Path) -> 
     assert ok(cli("get", "--from", "-", stdin=b"ref:b\n")).out == B + "\n"
 
 
+def test_get_of_a_list_of_nothing_prints_nothing(
+    cli: Cli, loaded: Result, tmp_path: Path
+) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.write_text("")
+    for option in ("--from", "--bed"):
+        assert ok(cli("get", option, nothing)) == Result(0, "", "")
+    refused(cli("get", "--from", tmp_path), 1, str(tmp_path), "Is a directory; name a file in it")
+
+
 def test_get_prints_json_lines(cli: Cli, loaded: Result) -> None:
     assert json_lines(cli("--json", "get", "a:2-5", "-r", "ref:b")) == [
         {
@@ -1036,6 +1113,25 @@ def test_export_writes_each_sequence_once_in_the_order_asked_under_all_its_names
     assert parse_fasta(ok(cli("export", "--from", names)).out) == [two, one]
 
 
+def test_export_prints_json_lines(cli: Cli, tmp_path: Path) -> None:
+    records = {'x "first"': "ACgtn", "h\u00e9": "", "z": "TT"}
+    file = write_fasta(tmp_path / "x.fa", records, width=2)
+    ok(cli("load", "-n", "x", "--keep-mask", "--collection", "x:all", file))
+    lines = json_lines(ok(cli("export", "--json", "--collection", "x:all")))
+    assert [line["defline"] for line in lines] == list(records)
+    assert [line["sequence"] for line in lines] == list(records.values())
+    assert [line["id"] for line in lines] == ["x", "h\u00e9", "z"]
+    (line,) = json_lines(ok(cli("--json", "export", "x:x")))
+    digest = sha512t24u("ACGTN")
+    assert line == {
+        "id": f"ga4gh:SQ.{digest}",
+        "defline": f"ga4gh:SQ.{digest} x:x",
+        "digest": digest,
+        "sequence": "ACGTN",
+    }
+    assert len(json_lines(ok(cli("export", "--json")))) == 3
+
+
 def test_export_of_a_name_that_is_not_there_prints_nothing(cli: Cli, loaded: Result) -> None:
     refused(cli("export", "ref:a", "ref:absent"), 3, "ref:absent")
     refused(cli("export", "--namespace", "absent"), 3, "absent", "ref")
@@ -1113,6 +1209,16 @@ def test_export_aliases_selects_by_namespace_and_by_wildcards(
     lines = json_lines(cli("--json", "export-aliases", "-n", "alt"))
     assert lines[0] == {"namespace": "Alt", "alias": "a2", "sequence": sq(A)}
     assert len(lines) == 2
+
+
+def test_what_changes_nothing_is_no_batch(cli: Cli, loaded: Result, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.write_text("")
+    assert ok(cli("import-aliases", nothing)).out.startswith("nothing written: 0 rows: ")
+    assert ok(cli("digests", "add", "sha256")).out == "batch 2: sha256 of 4 sequences added\n"
+    assert ok(cli("digests", "add", "sha256")).out.startswith("nothing to do: ")
+    assert json_of(cli("--json", "digests", "add", "sha256"))["batch"] is None
+    assert len(json_lines(cli("--json", "log"))) == 2
 
 
 def test_import_aliases_is_all_or_nothing_and_says_where(

@@ -681,7 +681,7 @@ def test_a_file_that_is_none_takes_nothing_from_the_next_one(
 def test_a_directory_is_no_file(archive: Archive, cli: Cli, tmp_path: Path) -> None:
     result = cli("load", "--namespace", "t", tmp_path)
     assert result.code == 1
-    assert result.err == f"seqarchive: {tmp_path}: Is a directory\n"
+    assert result.err == f"seqarchive: {tmp_path}: Is a directory; name the files in it\n"
     assert is_as_before(archive)
 
 

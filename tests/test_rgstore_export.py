@@ -142,6 +142,14 @@ def test_real_files_come_back_from_gtars(data: Path, root: Path, tmp_path: Path,
 # --- collections and names --------------------------------------------------------------------
 
 
+def test_a_root_that_is_not_there_is_an_empty_store(root: Path, cli: Cli) -> None:
+    done = cli("--json", "export-rgstore")
+    assert (done.code, json.loads(done.out)["sequences"]) == (0, 0)
+    assert (root / "rgstore" / "rgstore.json").is_file()
+    assert cli("load", "-n", "x", "--dry-run", "-", stdin=b">a\nACGT\n").code == 0
+    assert cli("--instance", "none", "export-rgstore").code == 3
+
+
 def test_collections_have_their_digests_at_every_level(filled: Path, cli: Cli) -> None:
     _export(cli)
     store = RefgetStore.open_local(str(filled / "rgstore"))

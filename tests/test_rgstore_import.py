@@ -205,12 +205,21 @@ def test_what_is_lost_is_refused_by_name_or_left_out(root: Path, cli: Cli, tmp_p
     assert "gtars" in done.err
     assert not root.exists() or len(seqarchive.connect(root)) == 0
     some = report(cli("--json", "import-rgstore", "--on-error", "skip", str(store)))
-    assert sum("NP_1.1" in line for line in some["skipped"]) >= 1
+    assert [sum(name in line for line in some["skipped"]) for name in ("NP_1.1", "rna")] == [1, 1]
+    assert len(some["skipped"]) == 2
+    assert (some["collections"], some["collections_left_out"]) == (3, 1)
+    (left_out,) = [line for line in some["left_out"] if line.startswith("collection ")]
+    assert left_out.endswith(": 2 of it skipped")
     with seqarchive.connect(root) as archive:
         assert len(archive.collections()) == 3
         assert "lab:x.fa" not in {str(alias) for alias, _ in archive.all_collection_aliases()}
         assert archive.fetch(sha512t24u("MEKL")) == "MEKL"
         assert sha512t24u("MEUKL") not in archive
+    shutil.rmtree(root)
+    said = cli("import-rgstore", "--on-error", "skip", str(store))
+    assert said.code == 0
+    assert said.out.startswith("batch 1: 3 collections (0 known already, 1 left out) from ")
+    assert f"left out: {left_out}" in said.err
 
 
 # --- what is wrong ------------------------------------------------------------------------------

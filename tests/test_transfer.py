@@ -687,6 +687,22 @@ def test_from_itself_and_to_itself_there_is_nothing_to_do(own: Path, cli: Cli) -
     assert facts(own) == before
 
 
+def test_who_loads_beside_releases_is_told_what_that_hides(
+    site: Site, root: Path, cli: Cli, tmp_path: Path
+) -> None:
+    assert cli("pull", site.address).code == 0
+    mine = write_fasta(tmp_path / "mine.fa", {"X.1": "ACGTACGT"})
+    done = cli("load", "-n", "t", mine)
+    assert done.code == 0
+    assert done.err == (
+        f"seqarchive: {root} has a master of its own now, which is read in place of its releases; "
+        "`--instance latest` reads the newest of these\n"
+    )
+    assert cli("get", "t:B.1").code == 3
+    assert cli("--instance", "latest", "get", "t:B.1").code == 0
+    assert cli("load", "-n", "t", mine).err == ""
+
+
 def test_what_came_is_a_release_like_any_other(
     site: Site, root: Path, cli: Cli, templates: dict[str, Path]
 ) -> None:

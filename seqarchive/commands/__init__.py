@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import errno
 import functools
+import getpass
 import importlib
 import inspect
+import io
 import json
 import logging
 import os
 import sqlite3
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -344,8 +347,18 @@ def signer_with(key: Path | None) -> Callable[[bytes], bytes] | None:
 
 
 def _passphrase(key: Path) -> bytes:
-    answer: str = click.prompt(f"passphrase of {key}", hide_input=True, err=True)
-    return answer.encode("utf-8")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            answer = getpass.getpass(f"passphrase of {key}: ")
+    except getpass.GetPassWarning:  # no terminal; it may come through a pipe
+        answer = "" if sys.stdin is None else sys.stdin.readline()
+        if not answer:
+            raise SeqArchiveError(
+                f"{key} has a passphrase, and nobody is there to say it: run this in a terminal, "
+                "or give it on standard input"
+            ) from None
+    return answer.rstrip("\n").encode("utf-8")
 
 
 def print_json(value: Any) -> None:
@@ -469,14 +482,25 @@ def main(arguments: list[str] | None = None) -> None:
     while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(fd)
+    _speak_utf8()
     sys.exit(run(arguments))
+
+
+def _speak_utf8() -> None:
+    """Have results be UTF-8, as files of them are, whatever the encoding of the terminal.
+
+    What is no text, as the name of a file may be, is shown by an escape that JSON has too.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None if the caller has closed it
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     settings = Settings()
-    warnings = _Warnings(settings)
-    logging.getLogger("seqarchive").addHandler(warnings)
+    handler = _Warnings(settings)
+    logging.getLogger("seqarchive").addHandler(handler)
     try:
         if sys.stdout is None:
             raise SeqArchiveError("standard output is closed")
@@ -502,7 +526,7 @@ def run(arguments: list[str] | None = None) -> int:
             _discard_output()
         return code
     finally:
-        logging.getLogger("seqarchive").removeHandler(warnings)
+        logging.getLogger("seqarchive").removeHandler(handler)
 
 
 class _Warnings(logging.Handler):
@@ -531,6 +555,7 @@ _ADVICE = {
     errno.EACCES: "Permission denied; ask its owner for the right to it",
     errno.EPERM: "Operation not permitted; ask its owner to do it",
     errno.EIO: "the disk reports an input/output error; check it before anything else",
+    errno.EISDIR: "Is a directory; name a file in it",
     errno.EMFILE: "too many open files; raise `ulimit -n`",
 }
 

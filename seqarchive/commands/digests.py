@@ -6,7 +6,7 @@ import click
 
 from ..hashing import add_sha256
 from ..reader import ArchiveReader
-from . import Settings, command, print_json, progress_bar
+from . import Settings, command, counted, print_json, progress_bar
 
 
 @command("digests", "seqarchive digests add sha256")
@@ -34,4 +34,5 @@ def command_(settings: Settings, action: str, algorithm: str | None) -> None:
     if settings.json:
         print_json(report)
     else:
-        click.echo(f"batch {report['batch']}: {algorithm} of {report['added']:,} sequences added")
+        head = "nothing to do" if report["batch"] is None else f"batch {report['batch']}"
+        click.echo(f"{head}: {algorithm} of {counted(report['added'], 'sequence')} added")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import click
 
-from ..exporting import WIDTH, fasta_records, write_fasta
+from ..exporting import WIDTH, fasta_records, write_fasta, write_json
+from ..identifiers import Digest
 from ..layouts import masked
 from . import Settings, at_option, command, lines_of, progress_bar
 
@@ -37,7 +38,8 @@ def command_(
 
     Each sequence is written once: those of IDS in their order, or all. A collection is written
     as its file had it: its order, its names and descriptions, the width of its lines if they had
-    one, and lower case if `load --keep-mask` kept it.
+    one, and lower case if `load --keep-mask` kept it. With --json, one line of JSON a record: `id`,
+    `defline`, `digest`, `sequence`.
     """
     if sum(bool(given) for given in (namespace, collection, ids or from_file)) > 1:
         raise click.UsageError("--namespace, --collection and IDs exclude each other")
@@ -53,7 +55,7 @@ def command_(
             found = archive.collection(collection)
             if width is None:
                 width = found.line_bases
-            records: Iterable[tuple[str, str, bytes]] = (
+            records: Iterable[tuple[str, Digest, bytes]] = (
                 (one.defline, one.digest, one.mask) for one in found.records()
             )
         else:
@@ -61,8 +63,11 @@ def command_(
             records = ((defline, digest, b"") for defline, digest in some)
         for defline, digest, mask in records:
             pieces = _counted(archive.pieces("sha512t24u:" + digest), progress)
-            columns = WIDTH if width is None else width
-            write_fasta(sys.stdout, defline, masked(pieces, mask), columns)
+            if settings.json:
+                write_json(sys.stdout, defline, digest, masked(pieces, mask))
+            else:
+                columns = WIDTH if width is None else width
+                write_fasta(sys.stdout, defline, masked(pieces, mask), columns)
 
 
 def _counted(pieces: Iterable[str], progress: Callable[[int], None]) -> Iterator[str]:

@@ -8,6 +8,7 @@ import click
 
 from ..rgstore.exporting import export_rgstore
 from ..rgstore.layout import Mode
+from ..writing import initialise_new
 from . import Settings, command, counted, megabytes, print_json, progress_bar, warn
 
 
@@ -43,6 +44,7 @@ def command_(
     writes what is new.
     """
     instance = settings.existing_place()
+    initialise_new(instance)
     with progress_bar(settings, "exporting", None, "residues") as progress:
         report = export_rgstore(
             instance,

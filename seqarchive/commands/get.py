@@ -71,13 +71,13 @@ def command_(
     An ID is an alias, a namespace:alias or any digest; `ID:START-END` is a range, 0-based and
     half-open. Nothing is printed unless all IDs are found.
     """
+    if not ids and bed is None and from_file is None:
+        raise click.UsageError("say at least one ID, --bed or --from")
     with settings.open(at) as archive:
         prefix = f"{namespace}:" if namespace else ""
         texts = [*ids, *(prefix + text for text in _names(from_file))]
         wanted = [_Wanted(text, *archive.split(text), reverse) for text in texts]
         wanted += _bed(archive, bed, prefix, reverse)
-        if not wanted:
-            raise click.UsageError("say at least one ID, --bed or --from")
         checked = [_checked(archive, one, clamp=clamp) for one in wanted]
         for one in checked:
             if settings.json:

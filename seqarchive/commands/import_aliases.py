@@ -6,7 +6,7 @@ import click
 
 from ..alias_tables import import_aliases, read_aliases
 from ..new_aliases import OnConflict
-from . import Settings, command, lines_of, on_conflict_option, print_json, warn
+from . import Settings, command, counted, lines_of, on_conflict_option, print_json, warn
 
 
 @command("import-aliases", "seqarchive import-aliases names.tsv")
@@ -30,10 +30,11 @@ def command_(settings: Settings, on_conflict: str, dry_run: bool, file: str) -> 
     if settings.json:
         print_json(report)
         return
-    head = "dry run, nothing written" if dry_run else f"batch {report['batch']}"
+    head = "nothing written" if report["batch"] is None else f"batch {report['batch']}"
+    head = f"dry run, {head}" if dry_run else head
     click.echo(
-        f"{head}: {report['rows']:,} rows: {report['aliases_added']:,} aliases added, "
-        f"{report['aliases_known']:,} known already, {report['aliases_moved']:,} moved, "
+        f"{head}: {counted(report['rows'], 'row')}: {counted(report['aliases_added'], 'alias')} "
+        f"added, {report['aliases_known']:,} known already, {report['aliases_moved']:,} moved, "
         f"{report['aliases_kept']:,} kept against a conflict"
     )
     for line in report["conflicts"][:10]:

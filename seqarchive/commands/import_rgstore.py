@@ -86,9 +86,11 @@ def command_(
 def _text(report: StoreImportReport) -> str:
     load = report.load
     head = "dry run, nothing written" if load.dry_run else f"batch {load.batch}"
+    left_out = f", {report.collections_left_out:,} left out" if report.collections_left_out else ""
     lines = [
         f"{head}: {counted(report.collections, 'collection')} "
-        f"({report.collections_known:,} known already) from {report.source}, {load.seconds:.2f} s",
+        f"({report.collections_known:,} known already{left_out}) from {report.source}, "
+        f"{load.seconds:.2f} s",
         f"  sequences  {load.sequences_added:,} added ({load.residues_added:,} residues), "
         f"{load.sequences_known:,} known already, {report.sequences_alone:,} in no collection",
         f"  aliases    {load.aliases_added:,} added, {load.aliases_known:,} known already, "

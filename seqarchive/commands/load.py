@@ -165,7 +165,8 @@ def command_(
 
 
 def _text(report: LoadReport) -> str:
-    head = "dry run, nothing written" if report.dry_run else f"batch {report.batch}"
+    head = "nothing written" if report.batch is None else f"batch {report.batch}"
+    head = f"dry run, {head}" if report.dry_run else head
     lines = [
         f"{head}: {counted(report.records, 'record')} from "
         f"{counted(len(report.files), 'file')}, {report.seconds:.2f} s",
@@ -176,10 +177,14 @@ def _text(report: LoadReport) -> str:
     ]
     if report.shards:
         lines.append(f"  shards     {report.shards:,} written, {megabytes(report.shard_bytes)}")
+    if report.skipped:
+        lines.append(f"  skipped    {len(report.skipped):,}")
     for count, what in (
         (report.versionless, "RefSeq or Ensembl name{s} without a version"),
         (report.empty, "empty sequence{s}"),
         (report.circular, "circular molecule{s}"),
+        (len(report.unused_circular), "name{s} of --circular that no record has"),
+        (len(report.unused_table), "name{s} of --alias-table that no record has"),
     ):
         if count:
             lines.append(f"  {count:,} {what.format(s='s' * (count != 1))}")
@@ -191,3 +196,4 @@ def _warn(settings: Settings, report: LoadReport) -> None:
     warn_some(settings, "skipped", report.skipped, "skipped")
     for name in report.unused_circular:
         warn(settings, f"--circular {name}: no record of that name")
+    warn_some(settings, "--alias-table: no record of the name", report.unused_table, "names")

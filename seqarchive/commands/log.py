@@ -38,9 +38,10 @@ def command_(settings: Settings, alias: str | None) -> None:
                 _echo(f"    {_of_track(batch['batch'], archive.report_of(batch['batch']))}")
                 continue
             click.echo(
-                f"    {batch['n_records']:,} records: {batch['n_sequences']:,} sequences and "
-                f"{batch['n_aliases']:,} aliases added, {batch['n_aliases_moved']:,} moved, "
-                f"{batch['n_aliases_retired']:,} retired"
+                f"    {counted(batch['n_records'], 'record')}: "
+                f"{counted(batch['n_sequences'], 'sequence')} and "
+                f"{counted(batch['n_aliases'], 'alias')} added, "
+                f"{batch['n_aliases_moved']:,} moved, {batch['n_aliases_retired']:,} retired"
             )
             for source in batch["sources"]:
                 _echo(f"    {source['name']}  {source['bytes']:,} bytes  sha256 {source['sha256']}")

@@ -43,15 +43,17 @@ class StoreImportReport:
     source: str
     load: LoadReport = field(default_factory=LoadReport)
     collections: int = 0
-    """That were asked for."""
+    """That were asked for and are in the archive now."""
     collections_known: int = 0
     """Of these, those that the archive had already."""
+    collections_left_out: int = 0
+    """That were asked for and of which a member was skipped."""
     sequences_alone: int = 0
     """That are in no collection of the store."""
     collection_aliases: int = 0
     fhr: int = 0
     left_out: list[str] = field(default_factory=list)
-    """Names that an archive cannot have."""
+    """Collections of which a member was skipped, and names that an archive cannot have."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: the same in one, with all that a load says."""
@@ -120,6 +122,8 @@ class _Importing:
         self._options = options
         self._report = report
         self._progress = progress
+        # What could not be read of the store: digest -> why.
+        self._lost: dict[str, str] = {}
 
     def bring(
         self,
@@ -131,7 +135,6 @@ class _Importing:
     ) -> None:
         """Have collections, sequences, names and what is said in the batch."""
         for collection in collections:
-            self._report.collections += 1
             self._collection(collection, pipeline, batch)
         if everything:
             self._alone(pipeline, batch)
@@ -153,7 +156,9 @@ class _Importing:
 
     def _collection(self, collection: StoreCollection, pipeline: Pipeline, batch: Batch) -> None:
         digest = Digest(collection.digest)
-        if batch.sources.collection_id(digest) is not None:
+        is_known = batch.sources.collection_id(digest) is not None
+        if is_known:
+            self._report.collections += 1
             self._report.collections_known += 1
             if not self._options.naming.namespace:
                 return
@@ -163,18 +168,27 @@ class _Importing:
         )
         n_skipped = len(pipeline.report.skipped)
         pipeline.load_text(text, KIND, is_collection=True)
-        is_whole = len(pipeline.report.skipped) == n_skipped
-        if is_whole and batch.sources.collection_id(digest) is None:
+        n_skipped = len(pipeline.report.skipped) - n_skipped
+        if is_known:
+            return
+        if batch.sources.collection_id(digest) is not None:
+            self._report.collections += 1
+        elif n_skipped:
+            self._report.collections_left_out += 1
+            self._report.left_out.append(f"collection {digest}: {n_skipped:,} of it skipped")
+        else:
             raise BadInput(
                 "names that an archive cannot have (with white space in them)", file=text.label
             )
 
     def _alone(self, pipeline: Pipeline, batch: Batch) -> None:
         """Sequences that are in no collection that was brought."""
+        label = f"{self._store.address} sequences"
+        pipeline.storer.open_source(label, is_collection=False)  # for what the first may be lacking
         chunks = self._fasta(self._unknown(batch), pipeline)
         first = next(chunks, None)
         if first is not None:
-            text = Composed(f"{self._store.address} sequences", chain([first], chunks))
+            text = Composed(label, chain([first], chunks))
             pipeline.load_text(text, KIND, is_collection=False)
 
     def _unknown(self, batch: Batch) -> Iterator[Row]:
@@ -182,9 +196,10 @@ class _Importing:
         while some := list(islice(rows, _ROWS)):
             known = batch.sequences.find([digest_bytes(row.digest) for row in some])
             for row in some:
-                if digest_bytes(row.digest) not in known:
-                    self._report.sequences_alone += 1
+                # What was lost of a collection has been said.
+                if digest_bytes(row.digest) not in known and row.digest not in self._lost:
                     yield row
+                    self._report.sequences_alone += row.digest not in self._lost
 
     def _fasta(self, rows: Iterable[Row], pipeline: Pipeline) -> Iterator[bytes]:
         """The text of some sequences."""
@@ -209,13 +224,15 @@ class _Importing:
         else the error comes when it is read."""
         if not self._options.skip_errors:
             return True
-        try:
-            for _ in self._store.pieces_of(row):
-                pass
-        except (DigestMismatch, Corrupt) as error:
-            pipeline.refuse(f"{row.name}: {error}")
-            return False
-        return True
+        if row.digest not in self._lost:
+            try:
+                for _ in self._store.pieces_of(row):
+                    pass
+                return True
+            except (DigestMismatch, Corrupt) as error:
+                self._lost[row.digest] = str(error)
+        pipeline.refuse(f"{row.name}: {self._lost[row.digest]}")
+        return False
 
     # --- names --------------------------------------------------------------------------------
 
