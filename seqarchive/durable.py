@@ -283,6 +283,20 @@ def seal_directory(path: Path) -> None:
         fsync(Path(directory))
 
 
+def require_removable(path: Path) -> None:
+    """Find out, before anything is done, whether ``remove_directory`` may remove a tree.
+
+    Raises:
+        PermissionError: A directory in it is not ours.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for directory, _, _ in os.walk(path, onerror=refuse):
+        os.chmod(directory, stat.S_IMODE(os.stat(directory).st_mode))  # for its owner alone
+
+
 def withdraw_directory(path: Path, temporary: Path) -> None:
     """Take its name from a tree, at once and durably, before ``remove_directory``."""
     os.rename(path, temporary)
@@ -295,7 +309,8 @@ def remove_directory(path: Path) -> None:
         remove(path)
         return
     for directory, _, _ in os.walk(path):
-        os.chmod(directory, 0o700)
+        with contextlib.suppress(PermissionError):  # one of others may let us write as it is
+            os.chmod(directory, 0o700)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from . import durable
 from .catalogue import forget_verified
 from .errors import BadName, NotFound
 from .instances import MASTER, Instance
@@ -99,6 +100,7 @@ def prune(
 
     Raises:
         NotFound: There is no snapshot of a name. BadName: Neither names nor rules.
+        PermissionError: One of them is another user's; all stay.
     """
     wanted = list(dict.fromkeys(names))
     if not wanted and not last and not any(periods.values()):
@@ -108,7 +110,10 @@ def prune(
         _choose(root, wanted, report, last=last, **periods)
         return report
     with Releasing(root) as releasing:
-        for instance in _choose(root, wanted, report, last=last, **periods):
+        chosen = _choose(root, wanted, report, last=last, **periods)
+        for instance in chosen:
+            durable.require_removable(instance.directory)
+        for instance in chosen:
             forget_verified(instance)  # first: another may get the name
             releasing.withdraw(instance)
     return report

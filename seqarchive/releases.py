@@ -8,6 +8,8 @@ from the snapshots by whoever changes these, under a lock of their own: loading 
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -94,7 +96,7 @@ class Releasing:
     """The right to add and remove the snapshots of a root; loads do not need it.
 
     On entry it removes what one who was killed left, and finishes what that one had begun to
-    make visible.
+    make visible. What another user left is in nobody's way, if only that one may remove it.
 
     Raises:
         Locked: Somebody else is at it. ReadOnly: The root cannot be written.
@@ -102,9 +104,9 @@ class Releasing:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.temporary = root / ".snapshot"
+        self.temporary: Path
         """An unfinished snapshot."""
-        self._withdrawn = root / ".pruned"
+        self._withdrawn: Path
         self._lock = durable.WriterLock(root / _LOCK)
 
     def __enter__(self) -> Releasing:
@@ -116,6 +118,8 @@ class Releasing:
         try:
             _require_known_version(self.root)
             self._clean()
+            self.temporary = self._ours(".snapshot")
+            self._withdrawn = self._ours(".pruned")
             if self._lock.interrupted is not None:
                 self.publish()
             self._lock.declare(None)
@@ -124,9 +128,16 @@ class Releasing:
             raise
         return self
 
+    def _ours(self, name: str) -> Path:
+        """A free place; what has the name still is of another user."""
+        place = self.root / name
+        return place.with_name(f"{name}-{os.geteuid()}") if durable.exists(place) else place
+
     def _clean(self) -> None:
-        for path in (self.temporary, self._withdrawn):
-            durable.remove_directory(path)
+        for name in (".snapshot", ".pruned"):
+            for path in (self.root / name, *self.root.glob(f"{name}-*")):
+                with suppress(PermissionError):  # its owner's next command removes it
+                    durable.remove_directory(path)
         for path in unfinished(self.root):
             durable.remove(path)
 
@@ -152,7 +163,10 @@ class Releasing:
         return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def withdraw(self, instance: Instance) -> None:
-        """Remove a snapshot: it is gone at once, whatever happens afterwards."""
+        """Remove a snapshot: it is gone at once, whatever happens afterwards.
+
+        What we may not remove is to be found out before: ``durable.require_removable``.
+        """
         self.publish(without=instance.name)  # first, so that `latest` never leads nowhere
         durable.withdraw_directory(instance.directory, self._withdrawn)
         durable.remove_directory(self._withdrawn)
