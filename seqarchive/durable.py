@@ -112,6 +112,16 @@ def publish(temporary: Path, final: Path) -> None:
     os.unlink(temporary)
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What fails in here says of which file, as what writes to an open one does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def replace(path: Path, data: bytes, temporary: Path) -> None:
     """Give a file new contents by one rename; read-only, durable on return.
 
@@ -122,7 +132,8 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
     temporary.mkdir(exist_ok=True)
     unfinished = temporary / f".{path.name}"
     remove(unfinished)  # read-only, if somebody was killed here
-    unfinished.write_bytes(data)
+    with _naming(path):
+        unfinished.write_bytes(data)
     make_read_only(unfinished)
     fsync(unfinished)
     publish_again(unfinished, path)
@@ -433,8 +444,9 @@ class WriterLock:
         text = json.dumps(
             {"pid": os.getpid(), "host": socket.gethostname(), "since": now, "journal": journal}
         )
-        os.pwrite(self._fd, text.encode().ljust(_LOCK_BYTES - 1) + b"\n", 0)
-        os.fsync(self._fd)
+        with _naming(self._path):
+            os.pwrite(self._fd, text.encode().ljust(_LOCK_BYTES - 1) + b"\n", 0)
+            os.fsync(self._fd)
 
     def clear(self) -> None:
         """Say that nothing is left to clean up. Losing this note in a power cut is harmless."""

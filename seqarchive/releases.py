@@ -7,6 +7,7 @@ from the snapshots by whoever changes these, under a lock of their own: loading 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from contextlib import suppress
@@ -167,9 +168,20 @@ class Releasing:
 
         What we may not remove is to be found out before: ``durable.require_removable``.
         """
-        self.publish(without=instance.name)  # first, so that `latest` never leads nowhere
+        is_listed = False
+        try:
+            self.publish(without=instance.name)  # first, so that `latest` never leads nowhere
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # What goes makes the room that a list needs; the note in the lock says until then
+            # that the list is to be made anew.
+            is_listed = True
+            self._link(self._found(without=instance.name))
         durable.withdraw_directory(instance.directory, self._withdrawn)
         durable.remove_directory(self._withdrawn)
+        if is_listed:
+            self.publish()
 
     def publish(self, without: str | None = None) -> None:
         """Rewrite ``releases.json`` and ``latest``, each by one rename.
@@ -177,7 +189,7 @@ class Releasing:
         What is listed of a snapshot whose manifest cannot be read stays as it was.
         """
         listed = _listed(self.root)
-        found = [one for one in releases(self.root) if one.instance.name != without]
+        found = self._found(without)
         rows = {one.instance.name: listing_row(one) for one in found}
         there = {instance.name for instance in snapshots_in(self.root)} - {without}
         # What was said of a release stays said: a manifest that was edited since, or cannot be
@@ -185,6 +197,13 @@ class Releasing:
         rows |= {name: row for name, row in listed.items() if name in there}
         newest = found[-1].instance.name if found else None
         durable.replace(self.root / INDEX, Listing(newest, rows).to_bytes(), self.root)
+        self._link(found)
+
+    def _found(self, without: str | None) -> list[Release]:
+        return [one for one in releases(self.root) if one.instance.name != without]
+
+    def _link(self, found: list[Release]) -> None:
+        newest = found[-1].instance.name if found else None
         durable.replace_link(self.root / LATEST, newest, self.root / f".{LATEST}")
 
     def __exit__(
