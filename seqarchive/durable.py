@@ -69,6 +69,23 @@ def make_directory(path: Path) -> None:
         fsync(directory.parent)
 
 
+def make_root(path: Path) -> None:
+    """``make_directory`` for one that a command writes to.
+
+    Raises:
+        ReadOnly: It cannot be made.
+    """
+    try:
+        make_directory(path)
+    except PermissionError as error:
+        raise ReadOnly(
+            f"{error.filename}: {error.strerror}; ask the owner of the directory that it would be "
+            "in, or name another root with --root"
+        ) from None
+    except OSError as error:
+        raise ReadOnly(f"{error.filename or path}: {error.strerror}") from None
+
+
 def _is_empty(directory: Path) -> bool:
     """Whether there is nothing in a directory; of what cannot be looked at, nobody knows."""
     try:
@@ -305,7 +322,8 @@ def require_removable(path: Path) -> None:
         raise error
 
     for directory, _, _ in os.walk(path, onerror=refuse):
-        os.chmod(directory, stat.S_IMODE(os.stat(directory).st_mode))  # for its owner alone
+        if os.geteuid() not in (0, os.stat(directory).st_uid):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), directory)
 
 
 def withdraw_directory(path: Path, temporary: Path) -> None:

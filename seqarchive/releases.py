@@ -18,7 +18,7 @@ from types import NoneType, TracebackType
 from typing import Any, NamedTuple
 
 from . import durable
-from .errors import BadName, Conflict, Corrupt, NewerFormat, NotFound, ReadOnly
+from .errors import BadName, Conflict, Corrupt, NewerFormat, NotFound
 from .instances import LATEST, MASTER, Instance
 from .manifests import Found, read_manifest, snapshots_in
 
@@ -111,10 +111,7 @@ class Releasing:
         self._lock = durable.WriterLock(root / _LOCK)
 
     def __enter__(self) -> Releasing:
-        try:
-            durable.make_directory(self.root)
-        except OSError as error:
-            raise ReadOnly(f"{error.filename or self.root}: {error.strerror}") from None
+        durable.make_root(self.root)
         self._lock.__enter__()
         try:
             _require_known_version(self.root)
