@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from . import durable
 from .catalogue import forget_verified
 from .errors import BadName, NotFound
-from .instances import MASTER, Instance
+from .instances import LATEST, MASTER, Instance
 from .manifests import snapshots_in
 from .releases import Releasing, releases
 from .usage import usage_of
@@ -106,6 +106,10 @@ def prune(
     if not wanted and not last and not any(periods.values()):
         raise BadName("say which snapshots to remove, or by which rules to keep some")
     report = PruneReport(dry_run)
+    if LATEST in wanted:
+        raise NotFound(f"{LATEST!r} is a link; say the name of the snapshot it leads to")
+    if wanted and not root.is_dir():
+        raise NotFound(f"there is no archive in {root}")  # none is made to remove something
     if dry_run:
         _choose(root, wanted, report, last=last, **periods)
         return report

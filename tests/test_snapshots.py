@@ -1485,6 +1485,19 @@ def test_prune_wants_names_or_rules_and_not_both(
     assert around(published) == before
 
 
+def test_prune_says_what_it_needs_and_makes_no_root(published: Path, cli: Cli) -> None:
+    other = published.parent / "mistyped"
+    result = cli("--root", other, "prune", "r1")
+    assert (result.code, result.err) == (3, f"seqarchive: there is no archive in {other}\n")
+    assert not other.exists()
+    assert "is a link; say the name" in cli("prune", "latest").err
+    assert "above 0" in cli("prune", "--keep-last", "0").err
+    assert cli("push", "").code == 5
+    result = cli("--root", other, "push", published.parent / "there")
+    assert result.code == 3
+    assert "no snapshots in" in result.err
+
+
 TIMES = [
     "2022-12-31T23:59:59.999999Z",
     "2023-01-01T00:00:00.000000Z",  # the same week by ISO 8601, another day, month and year
