@@ -49,6 +49,7 @@ def create_database(final: Path, temporary: Path) -> None:
         schema.migrate(connection)
         # Written once, without a journal and without what the first schema had and later ones
         # have not.
+        unfinished.touch()  # SQLite's own files are for their owner to write, whatever the umask
         connection.execute(COPY_INTO, (os.fsencode(unfinished),))
     with closing(sqlite3.connect(unfinished, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = FULL")
@@ -65,6 +66,8 @@ def connect_for_writing(database: Path | None) -> sqlite3.Connection:
         ReadOnly: The file or the medium cannot be written. NewerFormat: A newer version made it.
         Corrupt: It is damaged, or empty; nothing is written to it.
     """
+    if database is not None:
+        _require_writable(database)
     # Thread affinity is off because a load's storing lane uses it; never two at a time.
     name = ":memory:" if database is None else str(database)
     connection = sqlite3.connect(name, isolation_level=None, check_same_thread=False, timeout=60)
@@ -87,6 +90,14 @@ def connect_for_writing(database: Path | None) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _require_writable(database: Path) -> None:
+    # SQLite would open it to read, and name no file when that is not enough.
+    for suffix in ("", "-wal", "-shm"):
+        path = database.with_name(database.name + suffix)
+        if path.exists() and not os.access(path, os.W_OK):
+            raise ReadOnly(f"{path} cannot be written; ask its owner for the right to it")
 
 
 class Batch:

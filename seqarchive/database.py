@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import as_of, schema
-from .errors import Corrupt, NotFound, ReadOnly, SeqArchiveError
+from .errors import Corrupt, NotFound, ReadOnly, SeqArchiveError, denied
 from .forks import ForkGate
 from .identifiers import Alias, DigestKey, Key, StoredDigests, digest_text
 from .instances import Instance, damaged_database
@@ -170,6 +170,7 @@ class Database:
 
     Raises:
         NotFound: No such file. NewerFormat, SeqArchiveError: Not one that can be read.
+        ReadOnly: One that this user may not read.
     """
 
     def __init__(self, path: Path, *, frozen: bool = False, at: int | None = None) -> None:
@@ -209,6 +210,8 @@ class Database:
         try:
             return self._connect_to(f"{uri}?mode=ro{'&immutable=1' if self._is_frozen else ''}")
         except sqlite3.OperationalError as error:
+            if not os.access(self._path, os.R_OK):
+                raise denied(self._path) from None
             if self._is_frozen or os.access(self._path.parent, os.W_OK):
                 raise SeqArchiveError(f"{self._path} cannot be opened ({error})") from None
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:

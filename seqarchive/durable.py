@@ -69,6 +69,23 @@ def make_directory(path: Path) -> None:
         fsync(directory.parent)
 
 
+def make_root(path: Path) -> None:
+    """``make_directory`` for one that a command writes to.
+
+    Raises:
+        ReadOnly: It cannot be made.
+    """
+    try:
+        make_directory(path)
+    except PermissionError as error:
+        raise ReadOnly(
+            f"{error.filename}: {error.strerror}; ask the owner of the directory that it would be "
+            "in, or name another root with --root"
+        ) from None
+    except OSError as error:
+        raise ReadOnly(f"{error.filename or path}: {error.strerror}") from None
+
+
 def _is_empty(directory: Path) -> bool:
     """Whether there is nothing in a directory; of what cannot be looked at, nobody knows."""
     try:
@@ -112,6 +129,16 @@ def publish(temporary: Path, final: Path) -> None:
     os.unlink(temporary)
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What fails in here says of which file, as what writes to an open one does not."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 def replace(path: Path, data: bytes, temporary: Path) -> None:
     """Give a file new contents by one rename; read-only, durable on return.
 
@@ -122,7 +149,8 @@ def replace(path: Path, data: bytes, temporary: Path) -> None:
     temporary.mkdir(exist_ok=True)
     unfinished = temporary / f".{path.name}"
     remove(unfinished)  # read-only, if somebody was killed here
-    unfinished.write_bytes(data)
+    with _naming(path):
+        unfinished.write_bytes(data)
     make_read_only(unfinished)
     fsync(unfinished)
     publish_again(unfinished, path)
@@ -283,6 +311,21 @@ def seal_directory(path: Path) -> None:
         fsync(Path(directory))
 
 
+def require_removable(path: Path) -> None:
+    """Find out, before anything is done, whether ``remove_directory`` may remove a tree.
+
+    Raises:
+        PermissionError: A directory in it is not ours.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for directory, _, _ in os.walk(path, onerror=refuse):
+        if os.geteuid() not in (0, os.stat(directory).st_uid):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), directory)
+
+
 def withdraw_directory(path: Path, temporary: Path) -> None:
     """Take its name from a tree, at once and durably, before ``remove_directory``."""
     os.rename(path, temporary)
@@ -295,7 +338,8 @@ def remove_directory(path: Path) -> None:
         remove(path)
         return
     for directory, _, _ in os.walk(path):
-        os.chmod(directory, 0o700)
+        with contextlib.suppress(PermissionError):  # one of others may let us write as it is
+            os.chmod(directory, 0o700)
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
 
@@ -418,8 +462,9 @@ class WriterLock:
         text = json.dumps(
             {"pid": os.getpid(), "host": socket.gethostname(), "since": now, "journal": journal}
         )
-        os.pwrite(self._fd, text.encode().ljust(_LOCK_BYTES - 1) + b"\n", 0)
-        os.fsync(self._fd)
+        with _naming(self._path):
+            os.pwrite(self._fd, text.encode().ljust(_LOCK_BYTES - 1) + b"\n", 0)
+            os.fsync(self._fd)
 
     def clear(self) -> None:
         """Say that nothing is left to clean up. Losing this note in a power cut is harmless."""

@@ -105,9 +105,18 @@ class Locked(SeqArchiveError):
 
 
 class ReadOnly(SeqArchiveError):
-    """This instance, or the medium under it, cannot be written."""
+    """This instance, or the medium under it, cannot be written; or a file may not be read."""
 
     exit_code = 8
+
+
+#: What to do about a file that exists and is closed to this user.
+DENIED = "Permission denied; ask its owner for the right to it"
+
+
+def denied(path: object) -> ReadOnly:
+    """A file that may not be read is nothing damaged, missing or wrong."""
+    return ReadOnly(f"{path}: {DENIED}")
 
 
 class SourceError(SeqArchiveError):

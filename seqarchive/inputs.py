@@ -25,7 +25,7 @@ import zstandard
 from isal import igzip, isal_zlib
 
 from .bgzf import EOF_BLOCK
-from .errors import BadInput, NotFound, SeqArchiveError, Truncated
+from .errors import BadInput, NotFound, SeqArchiveError, Truncated, denied
 
 #: Bytes read and parsed at a time.
 CHUNK = 1 << 20
@@ -207,7 +207,8 @@ def open_input(name: str) -> Iterator[Input]:
     """Open a file by name, or standard input as ``-``.
 
     Raises:
-        NotFound: No such file. SeqArchiveError: It cannot be read.
+        NotFound: No such file. ReadOnly: This user may not read it. SeqArchiveError: It cannot be
+            read.
     """
     if name == STDIN:
         yield Input(name, _standard_input())
@@ -218,6 +219,8 @@ def open_input(name: str) -> Iterator[Input]:
         raise NotFound(f"{name}: no such file") from None
     except IsADirectoryError:
         raise SeqArchiveError(f"{name}: Is a directory; name the files in it") from None
+    except PermissionError:
+        raise denied(name) from None
     except OSError as error:
         raise SeqArchiveError(f"{name}: {error.strerror}") from None
     with file:

@@ -8,9 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from . import durable
 from .catalogue import forget_verified
 from .errors import BadName, NotFound
-from .instances import MASTER, Instance
+from .instances import LATEST, MASTER, Instance
 from .manifests import snapshots_in
 from .releases import Releasing, releases
 from .usage import usage_of
@@ -99,16 +100,24 @@ def prune(
 
     Raises:
         NotFound: There is no snapshot of a name. BadName: Neither names nor rules.
+        PermissionError: One of them is another user's; all stay.
     """
     wanted = list(dict.fromkeys(names))
     if not wanted and not last and not any(periods.values()):
         raise BadName("say which snapshots to remove, or by which rules to keep some")
     report = PruneReport(dry_run)
+    if LATEST in wanted:
+        raise NotFound(f"{LATEST!r} is a link; say the name of the snapshot it leads to")
+    if wanted and not root.is_dir():
+        raise NotFound(f"there is no archive in {root}")  # none is made to remove something
     if dry_run:
         _choose(root, wanted, report, last=last, **periods)
         return report
     with Releasing(root) as releasing:
-        for instance in _choose(root, wanted, report, last=last, **periods):
+        chosen = _choose(root, wanted, report, last=last, **periods)
+        for instance in chosen:
+            durable.require_removable(instance.directory)
+        for instance in chosen:
             forget_verified(instance)  # first: another may get the name
             releasing.withdraw(instance)
     return report

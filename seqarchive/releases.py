@@ -7,7 +7,10 @@ from the snapshots by whoever changes these, under a lock of their own: loading 
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -15,7 +18,7 @@ from types import NoneType, TracebackType
 from typing import Any, NamedTuple
 
 from . import durable
-from .errors import BadName, Conflict, Corrupt, NewerFormat, NotFound, ReadOnly
+from .errors import BadName, Conflict, Corrupt, NewerFormat, NotFound
 from .instances import LATEST, MASTER, Instance
 from .manifests import Found, read_manifest, snapshots_in
 
@@ -94,7 +97,7 @@ class Releasing:
     """The right to add and remove the snapshots of a root; loads do not need it.
 
     On entry it removes what one who was killed left, and finishes what that one had begun to
-    make visible.
+    make visible. What another user left is in nobody's way, if only that one may remove it.
 
     Raises:
         Locked: Somebody else is at it. ReadOnly: The root cannot be written.
@@ -102,20 +105,19 @@ class Releasing:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.temporary = root / ".snapshot"
+        self.temporary: Path
         """An unfinished snapshot."""
-        self._withdrawn = root / ".pruned"
+        self._withdrawn: Path
         self._lock = durable.WriterLock(root / _LOCK)
 
     def __enter__(self) -> Releasing:
-        try:
-            durable.make_directory(self.root)
-        except OSError as error:
-            raise ReadOnly(f"{error.filename or self.root}: {error.strerror}") from None
+        durable.make_root(self.root)
         self._lock.__enter__()
         try:
             _require_known_version(self.root)
             self._clean()
+            self.temporary = self._ours(".snapshot")
+            self._withdrawn = self._ours(".pruned")
             if self._lock.interrupted is not None:
                 self.publish()
             self._lock.declare(None)
@@ -124,9 +126,16 @@ class Releasing:
             raise
         return self
 
+    def _ours(self, name: str) -> Path:
+        """A free place; what has the name still is of another user."""
+        place = self.root / name
+        return place.with_name(f"{name}-{os.geteuid()}") if durable.exists(place) else place
+
     def _clean(self) -> None:
-        for path in (self.temporary, self._withdrawn):
-            durable.remove_directory(path)
+        for name in (".snapshot", ".pruned"):
+            for path in (self.root / name, *self.root.glob(f"{name}-*")):
+                with suppress(PermissionError):  # its owner's next command removes it
+                    durable.remove_directory(path)
         for path in unfinished(self.root):
             durable.remove(path)
 
@@ -152,10 +161,24 @@ class Releasing:
         return now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def withdraw(self, instance: Instance) -> None:
-        """Remove a snapshot: it is gone at once, whatever happens afterwards."""
-        self.publish(without=instance.name)  # first, so that `latest` never leads nowhere
+        """Remove a snapshot: it is gone at once, whatever happens afterwards.
+
+        What we may not remove is to be found out before: ``durable.require_removable``.
+        """
+        is_listed = False
+        try:
+            self.publish(without=instance.name)  # first, so that `latest` never leads nowhere
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # What goes makes the room that a list needs; the note in the lock says until then
+            # that the list is to be made anew.
+            is_listed = True
+            self._link(self._found(without=instance.name))
         durable.withdraw_directory(instance.directory, self._withdrawn)
         durable.remove_directory(self._withdrawn)
+        if is_listed:
+            self.publish()
 
     def publish(self, without: str | None = None) -> None:
         """Rewrite ``releases.json`` and ``latest``, each by one rename.
@@ -163,7 +186,7 @@ class Releasing:
         What is listed of a snapshot whose manifest cannot be read stays as it was.
         """
         listed = _listed(self.root)
-        found = [one for one in releases(self.root) if one.instance.name != without]
+        found = self._found(without)
         rows = {one.instance.name: listing_row(one) for one in found}
         there = {instance.name for instance in snapshots_in(self.root)} - {without}
         # What was said of a release stays said: a manifest that was edited since, or cannot be
@@ -171,6 +194,13 @@ class Releasing:
         rows |= {name: row for name, row in listed.items() if name in there}
         newest = found[-1].instance.name if found else None
         durable.replace(self.root / INDEX, Listing(newest, rows).to_bytes(), self.root)
+        self._link(found)
+
+    def _found(self, without: str | None) -> list[Release]:
+        return [one for one in releases(self.root) if one.instance.name != without]
+
+    def _link(self, found: list[Release]) -> None:
+        newest = found[-1].instance.name if found else None
         durable.replace_link(self.root / LATEST, newest, self.root / f".{LATEST}")
 
     def __exit__(

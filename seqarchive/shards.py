@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from .bgzf import Index, inflate_block
-from .errors import Corrupt
+from .errors import Corrupt, denied
 from .identifiers import digest_text
 
 
@@ -151,6 +151,7 @@ class ShardReader:
 
     Raises:
         Corrupt: A file is missing, or is not the one that the database speaks of.
+        ReadOnly: This user may not read it.
     """
 
     #: Compressed bytes of one system call when many blocks are read.
@@ -175,6 +176,8 @@ class ShardReader:
         try:
             gzi = _read_index(beside(path, ".gzi"))
             self._fd = os.open(path, _SAFELY)
+        except PermissionError as error:
+            raise denied(error.filename) from None
         except OSError as error:
             is_link = error.errno == errno.ELOOP
             reason = "a symbolic link is in its place" if is_link else error.strerror

@@ -23,7 +23,7 @@ from . import schema, tallies
 from .bgzf import Index, scan_blocks
 from .chunks import chunk_table
 from .database import Database, SequenceRow, ShardRow, is_database_open
-from .errors import Corrupt, NewerFormat, NotFound, SeqArchiveError
+from .errors import Corrupt, NewerFormat, NotFound, ReadOnly, SeqArchiveError, denied
 from .identifiers import Digest, digest_bytes, digest_text
 from .instances import MASTER, Instance
 from .journal import INDEX_SUFFIXES, SHARD_SUFFIX, Journal, is_inside
@@ -109,6 +109,8 @@ def verify(
 
 def _is_damage(instance: Instance, error: Exception) -> bool:
     """Whether what keeps a database from being opened is damage to report, not to fail with."""
+    if isinstance(error, ReadOnly):
+        return False
     if not instance.is_snapshot:
         return isinstance(error, sqlite3.DatabaseError) or instance.name != MASTER
     if not isinstance(error, NewerFormat):
@@ -561,7 +563,11 @@ class _Tally:
 
 
 def file_problem(path: Path, size: int, sha256: bytes | None) -> tuple[str, str] | None:
-    """Kind and description of what is wrong with a file, looked at from outside."""
+    """Kind and description of what is wrong with a file, looked at from outside.
+
+    Raises:
+        ReadOnly: This user may not read it, and nobody can say.
+    """
     try:
         status = path.lstat()
         if not stat.S_ISREG(status.st_mode):
@@ -569,7 +575,11 @@ def file_problem(path: Path, size: int, sha256: bytes | None) -> tuple[str, str]
         if status.st_size != size:
             kind = "truncated" if status.st_size < size else "changed"
             return kind, f"it has {status.st_size} bytes, not {size}"
+        if not os.access(path, os.R_OK):
+            raise denied(path)
         changed = sha256 is not None and file_sha256(path)[1] != sha256
+    except PermissionError as error:
+        raise denied(error.filename) from None
     except OSError as error:
         return "missing", f"it cannot be read ({error.strerror})"
     return ("changed", "it has changed: its SHA-256 is another") if changed else None

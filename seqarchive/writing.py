@@ -15,7 +15,7 @@ from typing import Any
 
 from . import durable
 from .batches import Batch, connect_for_writing, create_database
-from .errors import Conflict, ReadOnly
+from .errors import Conflict
 from .instances import LATEST, MASTER, Instance, damaged_database
 from .journal import Journal, is_inside
 from .rgstore import is_store
@@ -67,12 +67,7 @@ class Writing:
     def __enter__(self) -> Writing:
         if is_store(self.instance.root) and not self.instance.database.exists():
             raise Conflict(f"{self.instance.root} is a RefgetStore; choose another root")
-        try:
-            durable.make_directory(self.instance.journal)
-        except PermissionError as error:
-            raise ReadOnly(f"{error.filename}: {error.strerror}") from None
-        except OSError as error:
-            raise ReadOnly(f"{error.filename or self.instance.root}: {error.strerror}") from None
+        durable.make_root(self.instance.journal)
         self._lock.__enter__()
         try:
             if not self.instance.database.is_file():

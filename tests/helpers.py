@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # processes that tests start import this too
     import pytest
@@ -150,7 +151,7 @@ def shared_directory() -> Iterator[Path]:
 
 
 _WITHOUT_RIGHTS = """
-import _strptime, contextlib, difflib, io, json, os, pkgutil, sys, traceback, uuid
+import _strptime, contextlib, difflib, encodings.ascii, io, json, os, pkgutil, sys, traceback, uuid
 import Bio.SeqIO, sqlite_utils.migrations
 import seqarchive.commands
 for module in pkgutil.walk_packages(seqarchive.__path__, "seqarchive."):
@@ -160,7 +161,7 @@ for module in pkgutil.walk_packages(seqarchive.__path__, "seqarchive."):
         __import__(module.name)
 if os.geteuid() == 0:
     os.setgroups([])
-    os.setgid(int(sys.argv[2]))
+    os.setgid(int(sys.argv[3]))
     os.setuid(int(sys.argv[2]))
 results = []
 for arguments in json.loads(sys.argv[1]):
@@ -173,16 +174,71 @@ json.dump(results, sys.stdout)
 
 
 def run_without_rights(
-    *commands: Sequence[str], user: int = NOBODY, environment: Mapping[str, str] | None = None
+    *commands: Sequence[str],
+    user: int = NOBODY,
+    group: int | None = None,
+    umask: int = -1,
+    environment: Mapping[str, str] | None = None,
 ) -> list[Result]:
-    """Command lines run by a user who owns nothing (root would be stopped by no mode)."""
+    """Command lines run by a user who owns nothing (root would be stopped by no mode).
+
+    Args:
+        group: Of this group alone; by default that of the user's number.
+        umask: Another than ours.
+    """
     from conftest import Result  # noqa: PLC0415
 
-    command = [sys.executable, "-c", _WITHOUT_RIGHTS, json.dumps(commands), str(user)]
+    ids = [str(user), str(user if group is None else group)]
     done = subprocess.run(
-        command, capture_output=True, text=True, check=True, cwd="/", env=environment
+        [sys.executable, "-c", _WITHOUT_RIGHTS, json.dumps(commands), *ids],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd="/",
+        env=environment,
+        umask=umask,
     )
     return [Result(*result) for result in json.loads(done.stdout)]
+
+
+class TwoUsers(NamedTuple):
+    """Two who write into one root, as a group with ``umask 002``."""
+
+    root: Path
+
+    def first(self, *commands: Sequence[str]) -> list[Result]:
+        """Command lines of the one who has made the archive."""
+        return self._run(1001, commands)
+
+    def second(self, *commands: Sequence[str]) -> list[Result]:
+        """Command lines of the other."""
+        return self._run(1002, commands)
+
+    def _run(self, user: int, commands: Iterable[Sequence[str]]) -> list[Result]:
+        lines = (["--root", str(self.root), *command] for command in commands)
+        return run_without_rights(*lines, user=user, group=_GROUP, umask=0o002)
+
+
+_GROUP = 2000
+
+
+@contextmanager
+def two_users(file: Path) -> Iterator[TwoUsers]:
+    """A root that belongs to a group, into which one of it has loaded a file.
+
+    Nobody but root can be two users: to others it is a root of their own.
+    """
+    with shared_directory() as directory:
+        users = TwoUsers(directory / "archive")
+        users.root.mkdir()
+        if os.geteuid() == 0:
+            os.chown(users.root, 0, _GROUP)
+        os.chmod(users.root, 0o2775)
+        shutil.copyfile(file, directory / "file.fa")
+        os.chmod(directory / "file.fa", 0o644)
+        (loaded,) = users.first(["load", "-n", "t", str(directory / "file.fa")])
+        assert (loaded.code, loaded.err) == (0, "")
+        yield users
 
 
 def without_write_permission(directory: Path) -> None:

@@ -278,7 +278,7 @@ def _no_sweep() -> None:
 
 class _SweepingOnlyItsOwn(releases.Releasing):
     def _clean(self) -> None:
-        durable.remove_directory(self.temporary)
+        durable.remove_directory(self.root / ".snapshot")
 
 
 def _no_sweep_for_others() -> None:

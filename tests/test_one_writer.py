@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from children import CHILDREN
 from conftest import Cli
 from contents import NOTHING, Contents, contents, random_residues, run, untidy, verified
-from helpers import sha512t24u, started, wait_until, write_fasta
+from helpers import sha512t24u, started, two_users, wait_until, write_fasta
 
 import seqarchive
 
@@ -244,3 +245,21 @@ def test_of_writers_with_the_same_file_one_adds_it(root: Path, tmp_path: Path) -
     with seqarchive.connect(root) as archive:
         added_by = [batch["n_sequences"] for batch in archive.batches() if batch["n_sequences"]]
     assert len(added_by) == 8, "a sequence was added twice"
+
+
+def test_two_of_a_group_write_in_turn_and_at_odds_are_told_the_file(tmp_path: Path) -> None:
+    with two_users(write_fasta(tmp_path / "a.fa", {"a": "ACGT"})) as users:
+        database = users.root / "master" / "aliases.sqlite3"
+        file = write_fasta(users.root.parent / "b.fa", {"b": "GGGG"})
+        os.chmod(file, 0o644)
+        results = [
+            *users.second(["load", "-n", "t", str(file)], ["revert", "2"]),
+            *users.first(["load", "-n", "t", str(file)], ["repair", "--reclaim"]),
+        ]
+        assert [(result.code, result.err) for result in results] == [(0, "")] * 4
+        os.chmod(database, 0o644 if os.geteuid() == 0 else 0o444)
+        (refused,) = users.second(["load", "-n", "t", str(file)])
+        assert (refused.code, refused.err) == (
+            8,
+            f"seqarchive: {database} cannot be written; ask its owner for the right to it\n",
+        )

@@ -335,3 +335,38 @@ def test_a_reader_that_outlives_the_owner_s_archive_sees_the_next_commit(root: P
         assert reader.ask("status")["batches"] == 4
     finally:
         reader.close()
+
+
+def test_what_may_not_be_read_is_said_to_be_that_and_no_damage(
+    shared: Path, root: Path, source: Path
+) -> None:
+    """Whatever it is, with one message, one advice and one exit code."""
+    (shard,) = (root / "master" / "sequences").rglob("*.fa.bgz")
+    reads = (["get", "ref:b"], ["verify"], ["verify", "--full"], ["export"])
+    for path, commands in (
+        (root / "master" / "aliases.sqlite3", [*reads, ["status"]]),
+        (shard, reads),
+        (shard.with_name(f"{shard.name}.gzi"), reads),
+        (source, [["load", "-n", "x", str(source)], ["collection", "digest", str(source)]]),
+        (root / "master", [*reads, ["load", "-n", "x", "-"]]),
+    ):
+        mode = path.stat().st_mode
+        there = shared / "writable" if path == source else root
+        os.chmod(path, 0)
+        if path == source:
+            there.mkdir(mode=0o777)
+            os.chmod(there, 0o777)
+        for result in run_without_rights(*commands_on(there, *commands)):
+            assert result.code == 8, result
+            advice = "Permission denied; ask its owner for the right to it"
+            assert result.err == f"seqarchive: {path}: {advice}\n"
+        os.chmod(path, mode)
+
+
+def test_a_root_that_cannot_be_made_is_refused_with_advice(shared: Path) -> None:
+    new = shared / "new" / "root"
+    if os.geteuid() != 0:
+        os.chmod(shared, 0o555)
+    for result in run_without_rights(*commands_on(new, ["init"], ["load", "-n", "x", "-"])):
+        assert (result.code, result.out) == (8, "")
+        assert result.err.startswith(f"seqarchive: {new.parent}: Permission denied; ask the owner")

@@ -413,6 +413,9 @@ def test_nothing_that_is_made_can_be_written_by_others(tmp_path: Path, mask: int
                 assert mode & 0o222 == 0, f"{path}: {mode:o}"
             n_files += path.is_file()
     assert n_files > 30
+    for name in ("aliases.sqlite3", "writer.lock"):
+        mode = stat.S_IMODE((root / "master" / name).stat().st_mode)
+        assert mode == 0o666 & ~mask, f"{name}: {mode:o}"
 
 
 def test_a_lock_is_not_taken_through_a_link(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ from helpers import (
     shards,
     shared_directory,
     tree,
+    two_users,
     wait_until,
     without_write_permission,
     write_fasta,
@@ -1499,6 +1500,19 @@ def test_prune_wants_names_or_rules_and_not_both(
     assert around(published) == before
 
 
+def test_prune_says_what_it_needs_and_makes_no_root(published: Path, cli: Cli) -> None:
+    other = published.parent / "mistyped"
+    result = cli("--root", other, "prune", "r1")
+    assert (result.code, result.err) == (3, f"seqarchive: there is no archive in {other}\n")
+    assert not other.exists()
+    assert "is a link; say the name" in cli("prune", "latest").err
+    assert "above 0" in cli("prune", "--keep-last", "0").err
+    assert cli("push", "").code == 5
+    result = cli("--root", other, "push", published.parent / "there")
+    assert result.code == 3
+    assert "no snapshots in" in result.err
+
+
 TIMES = [
     "2022-12-31T23:59:59.999999Z",
     "2023-01-01T00:00:00.000000Z",  # the same week by ISO 8601, another day, month and year
@@ -1673,6 +1687,45 @@ def test_an_ordinary_user_takes_verifies_and_prunes_snapshots(tmp_path: Path) ->
         assert root.stat().st_uid == (NOBODY if os.geteuid() == 0 else os.geteuid())
         assert stat.S_IMODE((root / "r3").stat().st_mode) & 0o222 == 0
         assert not any(path.name in (".snapshot", ".pruned") for path in root.iterdir())
+
+
+def test_a_snapshot_of_another_user_is_not_half_removed(tmp_path: Path) -> None:
+    with two_users(write_fasta(tmp_path / "file.fa", FIRST)) as users:
+        root = users.root
+        taken = [*users.second(["snapshot", "r2"]), *users.first(["snapshot", "r3"])]
+        assert [(result.code, result.err) for result in taken] == [(0, "")] * 2
+        if os.geteuid() != 0:  # they are one
+            return
+        before = tree(root)
+        lines = (["prune", "r2"], ["prune", "r3", "r2"], ["prune", "--keep-yearly", "1"])
+        for result in users.first(*lines):
+            assert result.code == 8
+            assert f"{root}/r2: Operation not permitted; ask its owner" in result.err
+        after = tree(root)
+        assert {name for name in before if before[name] != after.get(name)} <= {"releases.lock"}
+        assert names_of(root) == ["r2", "r3"]
+        (pruned,) = users.second(["prune", "r2"])
+        assert (pruned.code, pruned.err) == (0, "")
+        assert names_of(root) == ["r3"]
+
+
+@pytest.mark.parametrize("left", [".pruned", ".snapshot"])
+def test_what_another_user_was_killed_at_is_in_nobodys_way(tmp_path: Path, left: str) -> None:
+    with two_users(write_fasta(tmp_path / "file.fa", FIRST)) as users:
+        root = users.root
+        (taken,) = users.second(["snapshot", "r2"])
+        assert taken.code == 0, taken.err
+        os.rename(root / "r2", root / left)
+        results = users.first(
+            ["snapshot", "r3"], ["prune", "r3"], ["snapshot", "r4"], ["repair", "--reclaim"]
+        )
+        assert [(result.code, result.err) for result in results] == [(0, "")] * 4
+        assert [path.name for path in root.glob("r?")] == ["r4"]
+        hidden = {path.name for path in root.iterdir() if path.name.startswith((left, ".pruned"))}
+        assert hidden == ({left} if os.geteuid() == 0 else set())
+        (mine,) = users.second(["snapshot", "r5"])
+        assert (mine.code, mine.err) == (0, "")
+        assert not (root / left).exists()
 
 
 def test_an_instance_says_whether_it_is_a_snapshot(published: Path) -> None:

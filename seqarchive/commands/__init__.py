@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
-from ..errors import BadInput, Corrupt, NotFound, ReadOnly, SeqArchiveError
+from ..errors import DENIED, BadInput, Corrupt, NotFound, ReadOnly, SeqArchiveError
 from ..identifiers import visible
 from ..instances import MASTER, Instance
 from ..reader import ArchiveReader
@@ -552,7 +552,7 @@ _ADVICE = {
     errno.ENOSPC: "the disk is full; make room and try again",
     errno.EDQUOT: "the disk quota is used up; make room and try again",
     errno.EROFS: "the medium is read-only; name another root, or mount it writable",
-    errno.EACCES: "Permission denied; ask its owner for the right to it",
+    errno.EACCES: DENIED,
     errno.EPERM: "Operation not permitted; ask its owner to do it",
     errno.EIO: "the disk reports an input/output error; check it before anything else",
     errno.EISDIR: "Is a directory; name a file in it",
@@ -574,8 +574,17 @@ def _explained(error: BaseException) -> tuple[str, int]:
         advice = "; run `seqarchive verify`" if damaged else ""
         return f"the database: {text}{advice}", Corrupt.exit_code if damaged else 1
     if isinstance(error, OSError):
-        where = f"{error.filename}: " if error.filename else ""
+        where = f"{_closed(error)}: " if error.filename else ""
         known = _ADVICE.get(error.errno or 0)
         code = 8 if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM) else 1
         return f"{where}{known or error.strerror or error}", code
     return "out of memory", 1
+
+
+def _closed(error: OSError) -> object:
+    """What an error speaks of: if a directory on the way to it may not be entered, that one."""
+    if error.errno == errno.EACCES and isinstance(error.filename, str | os.PathLike):
+        for directory in reversed(Path(error.filename).absolute().parents):
+            if not os.access(directory, os.X_OK):
+                return directory
+    return error.filename

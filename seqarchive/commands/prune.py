@@ -64,7 +64,7 @@ def command_(
     """
     rules = {"daily": daily, "weekly": weekly, "monthly": monthly, "yearly": yearly}
     if bool(names) == bool(last or any(rules.values())):
-        raise click.UsageError("say either which snapshots to remove, or --keep rules")
+        raise click.UsageError("say either which snapshots to remove, or --keep rules above 0")
     report = prune(settings.place().root, names, last=last, dry_run=dry_run, **rules)
     if settings.json:
         print_json(report.as_dict())

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import Conflict, Corrupt, NotFound, SourceError
+from ..errors import BadName, Conflict, Corrupt, NotFound, SourceError
 from ..instances import LATEST, Instance
-from ..manifests import ManifestFile, read_manifest
+from ..manifests import ManifestFile, read_manifest, snapshots_in
 from ..releases import INDEX, Listing, Release, listed_sha256, listing_row
 from ..sources import is_remote, shown
 from ..sources.base import Destination, persistently
@@ -75,6 +75,10 @@ def push(
         Corrupt: A file of the snapshot is damaged. SourceError: The destination failed.
     """
     started = time.monotonic()
+    if not destination:
+        raise BadName("the destination is empty; say a directory or s3://bucket/prefix")
+    if name is None and not snapshots_in(root):
+        raise NotFound(f"no snapshots in {root}; make one with `seqarchive snapshot NAME`")
     snapshot = Instance.at(root, LATEST if name is None else name)
     manifest, sha256 = read_manifest(snapshot)
     if listed_sha256(root, snapshot.name) not in (None, sha256):
