@@ -224,6 +224,8 @@ class OnlyRead(Opened):
 
     kind: str
     """What it is, for messages."""
+    advice: str
+    """What to do with it among archives."""
 
     def fetch(
         self,

@@ -131,9 +131,9 @@ def archives_only(found: Sequence[Opened]) -> Sequence[Opened]:
     """
     kinds: Sequence[object] = found  # one of which may be a store, whatever it is taken for
     for kind, one in zip(kinds, found, strict=True):
-        if not isinstance(kind, ArchiveReader):
-            what = kind.kind if isinstance(kind, OnlyRead) else "no archive"
+        if isinstance(kind, OnlyRead):
             for other in found:
                 other.close()
-            raise SourceError(f"{one.address} is {what}, which is read alone")
+            message = f"{one.address} is {kind.kind}, which is read alone; {kind.advice}"
+            raise SourceError(message)
     return found

@@ -226,6 +226,8 @@ class SequenceServer(OnlyRead):
         given: The address that ``connect`` was given.
     """
 
+    advice = "`seqarchive pull` gets a release of it, if it has any"
+
     def __init__(self, given: str, interface: _Interface) -> None:
         self._given = given
         self._interface = interface
@@ -401,8 +403,8 @@ class SequenceServer(OnlyRead):
 
     def _cannot(self, *_arguments: object, **_options: object) -> NoReturn:
         raise SourceError(
-            f"{self.address} is {self.kind}, which answers for single sequences alone; read or "
-            "`seqarchive pull` a release of it, if it has any"
+            f"{self.address} is {self.kind}, which answers for single sequences alone; "
+            f"{self.advice}"
         )
 
     __len__ = __iter__ = sequences = records = _cannot

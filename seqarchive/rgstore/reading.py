@@ -77,6 +77,7 @@ class RefgetStore(OnlyRead):
     """
 
     kind = "a RefgetStore"
+    advice = "`seqarchive import-rgstore` takes it into an archive"
 
     def __init__(
         self,
