@@ -45,9 +45,8 @@ def command_(
     """Get a release, the newest without NAME, from a root that somebody publishes.
 
     URL is a directory, http(s):// of any web server or of `seqarchive serve`, or
-    s3://bucket/prefix. Only files that no
-    instance here has are fetched; every byte is checked against the manifest. A pull that was
-    interrupted goes on where it was.
+    s3://bucket/prefix. Only files that no instance here has are fetched; every byte is checked
+    against the manifest. A pull that was interrupted goes on where it was.
     """
     bring = partial(_pull, settings, only_list=only_list, keys=keys, jobs=jobs)
     try:
